@@ -1,0 +1,1 @@
+"""OmniLab's machine-to-machine platform: tokens for backends, the guard that checks them, and the APIs behind it."""

@@ -1,0 +1,92 @@
+"""The error tree of the service.
+
+Every error carries a stable public `code` with public words (`detail`) and a private `reason` that only
+the audit record and the logs see. HTTP statuses are not known here: they stand in one table,
+`omnilab/web/problems.py`.
+
+    OmniLabError
+    ├── RequestError          the request cannot be read as it was sent (400, 413, 415, 405, 404, 421)
+    ├── CredentialError       who is calling is not proved, or no longer holds (401)
+    ├── RightError            who is calling is known, but may not (403)
+    ├── ConflictError         the state of the thing forbids it (404 booking_not_found, 409, 422)
+    ├── LimitError            too many calls (429)
+    ├── UnavailableError      we cannot decide now; nothing was done (503)
+    ├── TokenRefusedError     an RFC 6749 §5.2 error of the token endpoint
+    └── ProvisioningError     an operator's command is refused (exit code 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One bad field of a request: its name as the caller wrote it, and what to fix."""
+
+    field: str
+    detail: str
+
+
+class OmniLabError(Exception):
+    """Root of the tree. `code` is public and stable; `reason` is private."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        reason: str = "",
+        errors: Sequence[FieldError] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.reason = reason or code
+        self.errors = tuple(errors)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RequestError(OmniLabError):
+    """The request cannot be read as it was sent."""
+
+
+class CredentialError(OmniLabError):
+    """The caller is not proved, or its credential no longer holds."""
+
+
+class RightError(OmniLabError):
+    """The caller is known and may not do this."""
+
+
+class ConflictError(OmniLabError):
+    """The state of the thing asked for forbids it."""
+
+
+class LimitError(OmniLabError):
+    """Too many calls; `retry_after_seconds` says when to come back."""
+
+
+class UnavailableError(OmniLabError):
+    """No decision can be made now; nothing was done and the call may be repeated."""
+
+    def __init__(self, reason: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(
+            "temporarily_unavailable",
+            "The service cannot answer right now; nothing was done. Repeat the call after the time in Retry-After.",
+            reason=reason,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class TokenRefusedError(OmniLabError):
+    """A refusal of the token endpoint (RFC 6749 §5.2).
+
+    `code` is our own finer code, which names the help page; the OAuth `error` and the status are looked up from it.
+    """
+
+
+class ProvisioningError(OmniLabError):
+    """An operator's command is refused; nothing was changed."""
