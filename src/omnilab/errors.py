@@ -29,8 +29,21 @@ class FieldError:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose request it proved to be. Never filled from a claim that was not proved."""
+
+    tenant_id: str
+    tenant: str
+    client_id: str
+    secret_id: str | None = None
+
+
 class OmniLabError(Exception):
-    """Root of the tree. `code` is public and stable; `reason` is private."""
+    """Root of the tree. `code` is public and stable; `reason` is private.
+
+    `check`, `expected` and `found` name the step of the decision trace that failed (`omnilab.codes.CHECKS`).
+    """
 
     def __init__(
         self,
@@ -40,8 +53,18 @@ class OmniLabError(Exception):
         reason: str = "",
         errors: Sequence[FieldError] = (),
         retry_after_seconds: int | None = None,
+        check: str = "",
+        expected: str = "",
+        found: str = "",
+        subject: Subject | None = None,
+        claimed_client_id: str | None = None,
     ) -> None:
         super().__init__(detail)
+        self.check = check
+        self.expected = expected
+        self.found = found
+        self.subject = subject
+        self.claimed_client_id = claimed_client_id
         self.code = code
         self.detail = detail
         self.reason = reason or code
