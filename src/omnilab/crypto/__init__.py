@@ -1,0 +1,1 @@
+"""Randomness, masked secrets, keyed hashes, sealing at rest and signing. Knows no house and no I/O."""
