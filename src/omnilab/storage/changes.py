@@ -1,0 +1,162 @@
+"""The change feed: every provisioning change, in order, to every process within a fraction of a second.
+
+A process may decide from memory only while it is sure to have seen all changes: for 0.8 s of monotonic time counted
+from before the confirming query was sent (the lease). Later it must ask again, and if it cannot, it must not decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from omnilab.clock import Clock
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import Database, Transaction
+from omnilab.storage.statement import Statement
+from omnilab.storage.tables import changes
+
+LEASE_SECONDS = 0.8
+POLL_SECONDS = 0.1
+KEPT_MS = 24 * 3600 * 1000
+_PAGE = 1000
+
+# Two sub-queries: asked for both at once, SQLite would read the whole table.
+_ENDS = Statement(
+    select(
+        select(func.min(changes.c.position)).scalar_subquery(), select(func.max(changes.c.position)).scalar_subquery()
+    )
+)
+_AFTER = Statement(
+    select(changes.c.position, changes.c.tenant_id, changes.c.kind, changes.c.client_id)
+    .where(changes.c.position > bindparam("position"))
+    .order_by(changes.c.position)
+    .limit(_PAGE),
+    "position",
+)
+_APPEND = Statement(
+    insert(changes).values(
+        tenant_id=bindparam("new_tenant_id"),
+        kind=bindparam("new_kind"),
+        client_id=bindparam("new_client_id"),
+        occurred_at=bindparam("now_ms"),
+    ),
+    "new_tenant_id",
+    "new_kind",
+    "new_client_id",
+    "now_ms",
+)
+# The newest change always stays, so that a process can tell where the feed stands.
+_PRUNE = Statement(
+    delete(changes).where(
+        changes.c.occurred_at < bindparam("before"),
+        changes.c.position < select(func.max(changes.alias().c.position)).scalar_subquery(),
+    ),
+    "before",
+)
+
+
+class Change(NamedTuple):
+    """Something was changed. `kind` is `tenant` (and all in it), `client` or `keys`."""
+
+    position: int
+    tenant_id: str
+    kind: str
+    client_id: str | None
+
+
+async def append_change(
+    tx: Transaction, tenant_id: str, kind: str, client_id: str | None = None, *, now_ms: int
+) -> None:
+    """Announce a change in its own transaction."""
+    await tx.execute(_APPEND, tenant_id, kind, client_id, now_ms)
+
+
+async def prune_changes(tx: Transaction, now_ms: int) -> int:
+    """Forget changes older than a day; a process that is older still starts over. Returns how many."""
+    return await tx.execute(_PRUNE, now_ms - KEPT_MS)
+
+
+class ChangeFeed:
+    """Follows the changes of one database for one process.
+
+    `apply` gets new changes in order; `apply_all` is called when the gap cannot be filled (start, restored database,
+    or older than the oldest kept change) and must read everything anew.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        apply: Callable[[list[Change]], Awaitable[None]],
+        apply_all: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._apply = apply
+        self._apply_all = apply_all
+        self._position = -1
+        self._confirmed = float("-inf")
+        self._catching_up: asyncio.Future[None] | None = None
+
+    def fresh(self) -> bool:
+        """True while memory may be trusted."""
+        return self._clock.monotonic() - self._confirmed < LEASE_SECONDS
+
+    def lag_seconds(self) -> float:
+        """Seconds since the feed was last confirmed."""
+        return self._clock.monotonic() - self._confirmed
+
+    async def ensure_fresh(self) -> None:
+        """Return at once within the lease, else read the feed now. Raises UnavailableError when that fails."""
+        if self._clock.monotonic() - self._confirmed >= LEASE_SECONDS:
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Read and apply all changes up to now. Concurrent callers share one read that began after they asked."""
+        if self._catching_up is not None:
+            # That read may have begun before this call's change was committed: wait for it, then read again.
+            await asyncio.wait([self._catching_up])
+            if self.fresh():
+                return
+        if self._catching_up is not None:
+            await asyncio.shield(self._catching_up)
+            return
+        task = asyncio.ensure_future(self._read())
+        self._catching_up = task
+        try:
+            await asyncio.shield(task)
+        finally:
+            if self._catching_up is task:
+                self._catching_up = None
+
+    async def _read(self) -> None:
+        while True:
+            asked = self._clock.monotonic()
+            row = await self._db.fetch_one(_ENDS)
+            oldest, newest = (row[0] or 0, row[1] or 0) if row else (0, 0)
+            if newest == self._position:
+                break
+            if self._position < 0 or newest < self._position or oldest > self._position + 1:
+                await self._apply_all()
+                self._position = newest
+                continue
+            found = [Change(*row) for row in await self._db.fetch(_AFTER, self._position)]
+            if found:
+                await self._apply(found)
+                self._position = found[-1].position
+        self._confirmed = asked
+
+    async def run(self) -> None:
+        """Follow the feed until cancelled; a failed read is tried again, and meanwhile the lease runs out."""
+        while True:
+            try:
+                await self.catch_up()
+            except UnavailableError:
+                self.failures += 1
+            await asyncio.sleep(POLL_SECONDS)
+
+    failures = 0

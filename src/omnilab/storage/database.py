@@ -1,0 +1,83 @@
+"""What a house may ask of the database, whichever it is.
+
+Reads see what is committed. Writes go through the group commit: whatever arrives while one commit is on its way is
+committed together in the next, so the price of a durable write falls with load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Table
+
+from omnilab.storage.statement import Row, Statement
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """Something that can be asked. Raises UnavailableError when the database does not answer."""
+
+    async def fetch(self, statement: Statement, *args: Any) -> list[Row]: ...
+
+    async def fetch_one(self, statement: Statement, *args: Any) -> Row | None: ...
+
+
+class Sink(Protocol):
+    """Writes the items appended to one group commit, all at once and last, just before COMMIT.
+
+    Runs where the transaction runs (on SQLite the writer thread), so it awaits nothing but the transaction.
+    """
+
+    async def write_batch(self, tx: Transaction, items: list[Any]) -> None: ...
+
+    def settled(self, committed: bool) -> None:
+        """Called after COMMIT (True) or ROLLBACK (False), before anyone learns of it."""
+
+
+class Transaction(Reader, Protocol):
+    """The inside of one group commit, as one unit sees it. A unit awaits nothing but its transaction."""
+
+    async def execute(self, statement: Statement, *args: Any) -> int:
+        """Run a change; returns how many rows it touched. Raises DuplicateRowError."""
+        ...
+
+    async def insert_rows(self, table: Table, rows: Sequence[Row], suffix: str = "") -> None:
+        """Insert whole rows in the table's column order; `suffix` may be an ON CONFLICT clause."""
+        ...
+
+    def append(self, sink: Sink, item: Any) -> None:
+        """Have a sink write an item in this very transaction, unless the unit fails."""
+        ...
+
+
+Unit = Callable[[Transaction], Awaitable[T]]
+
+
+class Database(Reader, Protocol):
+    """One database of one environment."""
+
+    dialect: str
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None:
+        """Commit what is waiting, then let go."""
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit in the next group commit; returns its result once that is durable.
+
+        A unit that raises is undone alone and its exception is raised here.
+        Raises UnavailableError when the commit fails; then nothing of it was done.
+        """
+        ...
+
+    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
+        """Have a sink write an item in the next group commit; the future is done once it is durable."""
+        ...
+
+
+class DuplicateRowError(Exception):
+    """A row with this key is already there."""

@@ -1,0 +1,246 @@
+"""The embedded database: SQLite, read inline on the event loop and written by one thread a process.
+
+A read of a few rows takes microseconds, less than handing it to another thread would. Writes wait for the disk, so
+they go to the writer thread, which commits everything that gathered meanwhile in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Coroutine, Sequence
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Table
+
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import DuplicateRowError, Sink, Transaction, Unit
+from omnilab.storage.sqlite_files import WriteTurn, connect
+from omnilab.storage.statement import Row, Statement, insert_sql
+
+T = TypeVar("T")
+# The largest number of rows in one INSERT; below it powers of two, so that few statements serve any number.
+_INSERT_ROWS = 64
+
+
+class _Batch:
+    """What goes into one commit: units with a future each, and items for sinks that share one future."""
+
+    __slots__ = ("units", "items", "durable")
+
+    def __init__(self, durable: asyncio.Future[None]) -> None:
+        self.units: list[tuple[Unit[Any], asyncio.Future[Any]]] = []
+        self.items: dict[Sink, list[Any]] = {}
+        self.durable = durable
+
+
+class SQLiteDatabase:
+    """One SQLite file. `start` must run on the event loop that will use it."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._open_batch: _Batch | None = None
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._closing = False
+
+    async def start(self) -> None:
+        """Open both connections and start the writer. Raises UnavailableError when the file cannot be opened."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._writer = _Writer(self._path)
+            self._reader = connect(self._path, writable=False)
+        except (sqlite3.Error, OSError) as error:
+            raise UnavailableError(f"the database {self._path} cannot be opened: {error}") from error
+        self._thread = threading.Thread(target=self._write_batches, name="omnilab-writer", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Commit what is waiting, then close both connections."""
+        self._closing = True
+        self._wake.put(False)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+        self._writer.close()
+
+    async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
+        sql, bound = statement.bind("sqlite", args)
+        try:
+            return self._reader.execute(sql, bound).fetchall()
+        except sqlite3.Error as error:
+            raise UnavailableError(f"a read failed: {error}") from error
+
+    async def fetch_one(self, statement: Statement, *args: Any) -> Row | None:
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
+
+    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
+        with self._lock:
+            batch = self._gathering()
+            items = batch.items.get(sink)
+            if items is None:
+                batch.items[sink] = [item]
+            else:
+                items.append(item)
+            return batch.durable
+
+    async def write(self, unit: Unit[T]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._lock:
+            self._gathering().units.append((unit, future))
+        # Shielded: a caller that goes away must not turn a commit into a cancelled one.
+        return await asyncio.shield(future)
+
+    def _gathering(self) -> _Batch:
+        """The batch that is still open, under the lock; a new one wakes the writer."""
+        batch = self._open_batch
+        if batch is None:
+            if self._closing:
+                raise UnavailableError("the database is closing")
+            batch = self._open_batch = _Batch(self._loop.create_future())
+            self._wake.put(True)
+        return batch
+
+    def _write_batches(self) -> None:
+        """The writer thread: one commit after another until closed and empty."""
+        while self._wake.get():
+            outcome = self._writer.commit(self._take_batch)
+            self._loop.call_soon_threadsafe(_settle, *outcome)
+
+    def _take_batch(self) -> _Batch:
+        with self._lock:
+            batch, self._open_batch = self._open_batch, None
+        assert batch is not None
+        return batch
+
+
+def _settle(batch: _Batch, results: list[Any], failure: UnavailableError | None) -> None:
+    """Back on the event loop: tell everyone who waits for this commit."""
+    for (_, future), result in zip(batch.units, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+    if batch.durable.done():
+        return
+    if failure is None:
+        batch.durable.set_result(None)
+    else:
+        batch.durable.set_exception(failure)
+        batch.durable.exception()  # seen: a record that nobody waits for is no "never retrieved" warning
+
+
+class _Writer:
+    """The writing connection, used by the writer thread alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._turn = WriteTurn(path)
+        self._connection = connect(path, writable=True)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._turn.close()
+
+    def commit(self, take_batch: Any) -> tuple[_Batch, list[Any], UnavailableError | None]:
+        """Take a turn, then the batch (so that it is as full as can be), and commit it."""
+        with self._turn:
+            batch: _Batch = take_batch()
+            tx = _SQLiteTransaction(self._connection, batch.items)
+            results: list[Any] = []
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for unit, _ in batch.units:
+                    results.append(tx.run_unit(unit))
+                for sink, items in batch.items.items():
+                    _drive(sink.write_batch(cast(Transaction, tx), items))
+                self._connection.execute("COMMIT")
+            except Exception as error:  # whatever failed, nothing of this commit may be taken for done
+                self._roll_back()
+                failure = UnavailableError(f"a commit failed: {error!r}")
+                failure.__cause__ = error
+                _tell(batch, committed=False)
+                return batch, [failure] * len(batch.units), failure
+            _tell(batch, committed=True)
+            return batch, results, None
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _tell(batch: _Batch, *, committed: bool) -> None:
+    for sink in batch.items:
+        sink.settled(committed)
+
+
+class _SQLiteTransaction:
+    """A unit's view of the open transaction. Its methods are coroutines that never suspend."""
+
+    def __init__(self, connection: sqlite3.Connection, items: dict[Sink, list[Any]]) -> None:
+        self._connection = connection
+        self._items = items
+        self._appended: list[tuple[Sink, Any]] = []
+
+    def run_unit(self, unit: Unit[Any]) -> Any:
+        """Run one unit in a savepoint; returns its result or its exception."""
+        self._appended = []
+        self._connection.execute("SAVEPOINT unit")
+        try:
+            result = _drive(unit(cast(Transaction, self)))
+        except sqlite3.Error:
+            raise  # the engine itself failed: the whole commit is off
+        except Exception as error:
+            self._connection.execute("ROLLBACK TO unit")
+            result = error
+        else:
+            for sink, item in self._appended:
+                self._items.setdefault(sink, []).append(item)
+        self._connection.execute("RELEASE unit")
+        return result
+
+    async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
+        return self._connection.execute(*statement.bind("sqlite", args)).fetchall()
+
+    async def fetch_one(self, statement: Statement, *args: Any) -> Row | None:
+        return cast("Row | None", self._connection.execute(*statement.bind("sqlite", args)).fetchone())
+
+    async def execute(self, statement: Statement, *args: Any) -> int:
+        try:
+            return self._connection.execute(*statement.bind("sqlite", args)).rowcount
+        except sqlite3.IntegrityError as error:
+            raise DuplicateRowError(str(error)) from error
+
+    async def insert_rows(self, table: Table, rows: Sequence[Row], suffix: str = "") -> None:
+        """Many rows a statement: each step of SQLite lets go of the interpreter lock and has to win it back."""
+        start, size = 0, _INSERT_ROWS
+        try:
+            while start < len(rows):
+                while size > len(rows) - start:
+                    size //= 2
+                part = rows[start : start + size]
+                self._connection.execute(insert_sql(table, size, suffix), tuple(chain.from_iterable(part)))
+                start += size
+        except sqlite3.IntegrityError as error:
+            raise DuplicateRowError(str(error)) from error
+
+    def append(self, sink: Sink, item: Any) -> None:
+        self._appended.append((sink, item))
+
+
+def _drive(awaitable: Any) -> Any:
+    """Run a coroutine that never suspends to its end, here in this thread."""
+    coroutine = cast("Coroutine[Any, Any, Any]", awaitable)
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError("a unit may await nothing but its transaction")
