@@ -1,0 +1,60 @@
+# The targets of this file are the only commands one needs to know. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The requirements are locked for Python 3.11; the first of these that is there makes .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PORT ?= 8080
+
+REQUIREMENTS := requirements/build.txt requirements/dev.txt
+PY_FILES := src tests tools
+
+.PHONY: help setup demo test lint fmt requirements clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make .venv with everything in it, .venv/bin/omnilab among it
+
+.venv/.ready: $(REQUIREMENTS) pyproject.toml tools/provision.sh
+	@PYTHON=$(PYTHON) tools/provision.sh setup
+	@echo "Making .venv (about a minute the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$(REQUIREMENTS))
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## a development environment with real bookings, a ready-to-paste curl session, and a server (PORT=8080)
+	@$(BIN)/omnilab demo --port $(PORT)
+
+test: setup lint .cache/node.ready ## lint, every test, and the floor under branch coverage
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python tools/coverage_floor.py
+
+# openid-client, as a Node.js integrator installs it; the lock file pins versions and hashes.
+.cache/node.ready: tests/node/package.json tests/node/package-lock.json tools/provision.sh
+	@PYTHON=$(PYTHON) tools/provision.sh test
+	@cd tests/node && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@mkdir -p .cache && touch $@
+
+lint: setup ## ruff, mypy --strict, and the directions of imports
+	@$(BIN)/ruff check $(PY_FILES)
+	@$(BIN)/ruff format --quiet --check $(PY_FILES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+fmt: setup ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix-only $(PY_FILES)
+	@$(BIN)/ruff format $(PY_FILES)
+
+requirements: setup ## lock requirements/*.txt anew after a change in pyproject.toml (UPGRADE=--upgrade for newer versions)
+	@tools/lock.sh $(UPGRADE)
+
+clean: ## remove what the other targets made, the development database in .omnilab/ excepted
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
