@@ -59,7 +59,12 @@ def public_jwk(key: PrivateKey, key_id: str, algorithm: str) -> dict[str, str]:
     common = {"kid": key_id, "use": "sig", "alg": algorithm}
     if isinstance(key, ec.EllipticCurvePrivateKey):
         point = key.public_key().public_numbers()
-        return {"kty": "EC", "crv": "P-256", "x": _b64url_number(point.x, 32), "y": _b64url_number(point.y, 32)} | common
+        return {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": _b64url_number(point.x, 32),
+            "y": _b64url_number(point.y, 32),
+        } | common
     if isinstance(key, rsa.RSAPrivateKey):
         numbers = key.public_key().public_numbers()
         modulus_bytes = (numbers.n.bit_length() + 7) // 8

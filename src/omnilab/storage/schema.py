@@ -1,0 +1,55 @@
+"""Bringing a database to the schema this program was written for, and telling whether it is there.
+
+Alembic does the work and is imported only when there is some: a serving process just compares two names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, MetaData, Table, Text, select
+
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import Reader
+from omnilab.storage.sqlite_files import WriteTurn, connect, sqlite_path
+from omnilab.storage.statement import Statement
+
+# The newest migration. A test holds it equal to what Alembic finds in the folder.
+HEAD = "0001"
+
+_alembic_version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
+_REVISION = Statement(select(_alembic_version.c.version_num))
+
+
+class SchemaError(Exception):
+    """The database's schema is not the one this program was written for; the text says what to do."""
+
+
+def upgrade(url: str) -> None:
+    """Run all missing migrations. Safe to call again, and from two processes at once: writers take turns."""
+    from alembic import command  # noqa: PLC0415 - 40 ms and 8 MB that only this needs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    path = sqlite_path(url)
+    connect(path, writable=True).close()
+    turn = WriteTurn(path)
+    try:
+        with turn:
+            command.upgrade(config, "head")
+    finally:
+        turn.close()
+
+
+async def check_schema(reader: Reader) -> None:
+    """Raises SchemaError unless the database has exactly this program's schema."""
+    try:
+        row = await reader.fetch_one(_REVISION)
+    except UnavailableError:
+        row = None
+    if row is None:
+        raise SchemaError("the database is not initialised: run `omnilab init`")
+    if row[0] != HEAD:
+        raise SchemaError(f"the database's schema is {row[0]}, this program needs {HEAD}: run `omnilab init`")
