@@ -1,0 +1,93 @@
+"""The tree itself: every setting with its unit, its meaning and its default. Reads nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnilab.crypto.secret import Secret
+from omnilab.errors import FieldError, ProvisioningError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+DEFAULT_DIRECTORY = Path(".omnilab")
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
+PREFIX = "OMNILAB_"
+
+# Read by the command line and by the client SDK, which often share an environment with the service.
+OTHERS_NAMES = frozenset(
+    "OMNILAB_" + name
+    for name in (
+        "OPERATOR",
+        "TICKET",
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "CLIENT_SECRET_FILE",
+        "AUDIENCE",
+        "BASE_URL",
+    )
+)
+
+
+class SettingsError(ProvisioningError):
+    """The settings cannot be used; `errors` names every bad one."""
+
+    def __init__(self, problems: list[FieldError]) -> None:
+        lines = [f"{problem.field}: {problem.detail}" for problem in problems]
+        super().__init__("settings_invalid", "; ".join(lines), errors=problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one deployment is told. A field `x` is set by `OMNILAB_X` or the key `x` of `omnilab.toml`."""
+
+    environment: str = "development"
+    """`development`, `staging` or `production`. One deployment is one environment."""
+    database_url: str = field(default="", repr=False)
+    """`sqlite:///<path>` (default: `.omnilab/omnilab.db`) or `postgresql://…`. May hold a password: never printed."""
+    master_key: Secret | None = None
+    """32 bytes in base64 or hex, or in the file named by `OMNILAB_MASTER_KEY_FILE`. Seals keys at rest."""
+    public_url: str = DEFAULT_PUBLIC_URL
+    """The service's own URL, without trailing slash: the issuer of its tokens. https outside development."""
+    public_url_given: bool = False
+    """False where `public_url` is only the default: then what `init` kept in the database counts."""
+    tenant_domain: str | None = None
+    """Tenants are served on `<tenant>.api.<tenant_domain>`; without it on the public URL alone."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks (CIDR, comma-separated) whose `X-Forwarded-For` and `-Proto` count."""
+    docs_url: str = DEFAULT_PUBLIC_URL + "/docs"
+    """Where the documentation is read; error answers link to `<docs_url>/errors/<code>`."""
+    data_directory: Path = DEFAULT_DIRECTORY
+    """Derived: the directory of the SQLite file (otherwise `.omnilab`); a development master key lies here."""
+    snapshot_max_clients: int = 200_000
+    """Up to so many clients are held complete in memory; above that a bounded cache is used."""
+    failed_authentications_per_client_per_minute: int | None = 20
+    """Failed authentications of one address for one client; `off` = no bound (the default in development)."""
+    failed_authentications_per_address_per_minute: int | None = 200
+    """Failed authentications of one address; `off` = no bound (the default in development)."""
+    client_token_quota: str | None = "120/minute"
+    """Tokens for one client, unless provisioned otherwise; `off` = none (the default in development)."""
+    client_api_quota: str | None = "1200/minute"
+    """API calls of one client, likewise."""
+    tenant_token_quota: str | None = "1200/minute"
+    """Tokens for all clients of one tenant, likewise."""
+    tenant_api_quota: str | None = "12000/minute"
+    """API calls of all clients of one tenant, likewise."""
+    metrics_port: int | None = None
+    """Port of `/metrics`; `off` = not served (the default)."""
+    metrics_host: str = "127.0.0.1"
+    """Address that the metrics port listens on."""
+    drain_seconds: int = 30
+    """How long a stopping worker lets running requests finish."""
+    log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    log_format: str = "auto"
+    """`json`, `text`, or `auto`: text on a terminal, JSON otherwise."""
+
+
+_DERIVED = ("public_url_given", "data_directory")
+KNOWN = (*(each.name for each in dataclasses.fields(Settings) if each.name not in _DERIVED), "master_key_file")
+# No bounds unless asked for: a developer's loop must not meet a 429.
+OFF_IN_DEVELOPMENT = tuple(name for name in KNOWN if name.endswith(("_quota", "_per_minute")))

@@ -1,0 +1,115 @@
+"""How the text of one setting is read. Each reader returns the value or raises ValueError in words without the text."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from omnilab.settings.tree import Network
+
+ENVIRONMENTS = ("development", "staging", "production")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "json", "text")
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_QUOTA = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+
+
+def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _number(low: int, high: int, *, may_be_off: bool = False) -> Callable[[str], int | None]:
+    def parse(text: str) -> int | None:
+        if may_be_off and text == "off":
+            return None
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"must be a number from {low} to {high}" + (" or off" if may_be_off else ""))
+        return int(text)
+
+    return parse
+
+
+def _quota(text: str) -> str | None:
+    if text == "off":
+        return None
+    if not _QUOTA.fullmatch(text):
+        raise ValueError("must be like 600/minute (second, minute, hour or day) or off")
+    return text
+
+
+def url(text: str) -> str:
+    """An absolute http(s) URL without user, query and fragment; a trailing slash is dropped."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for a bad port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isascii():
+        raise ValueError("must be an absolute http or https URL")
+    if parts.username is not None or parts.query or parts.fragment or re.search(r"[\s?#@]", text):
+        raise ValueError("must have no user, query or fragment")
+    return text.rstrip("/")
+
+
+def origin(text: str) -> str:
+    address = url(text)
+    if urlsplit(address).path:
+        raise ValueError("must have no path: scheme, host and port only")
+    return address.lower()
+
+
+def _domain(text: str) -> str:
+    if not _HOST_NAME.fullmatch(text.lower()):
+        raise ValueError("must be a bare domain such as example.com, without scheme, port or path")
+    return text.lower()
+
+
+def database_url(text: str) -> str:
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        return text
+    if re.match(r"postgres(ql)?://[^\s]+$", text):
+        return text
+    raise ValueError("must be sqlite:///path/to/file.db or postgresql://user:password@host/database")
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    networks: list[Network] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError:
+            raise ValueError("must be networks such as 10.0.0.0/8, separated by commas (no host bits set)") from None
+    return tuple(networks)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("must be an IP address") from None
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "tenant_domain": _domain,
+    "trusted_proxies": _networks,
+    "snapshot_max_clients": _number(0, 100_000_000),
+    "failed_authentications_per_client_per_minute": _number(1, 1_000_000, may_be_off=True),
+    "failed_authentications_per_address_per_minute": _number(1, 1_000_000, may_be_off=True),
+    "client_token_quota": _quota,
+    "client_api_quota": _quota,
+    "tenant_token_quota": _quota,
+    "tenant_api_quota": _quota,
+    "metrics_port": _number(1, 65535, may_be_off=True),
+    "metrics_host": _address,
+    "drain_seconds": _number(1, 3600),
+    "log_level": one_of(LOG_LEVELS),
+    "log_format": one_of(LOG_FORMATS),
+}
