@@ -1,0 +1,139 @@
+"""What must never be written: secrets, tokens and `Authorization` values, found by name and by shape.
+
+Promises two things. `looks_like_credential` is exact enough to refuse a request on (no false alarm on the ids
+integrators use); `mask` is for quoting and logging, and would rather mask too much. Both must not know where a
+text came from: they see text only.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+
+MASK = "[masked]"
+
+#: Names whose values are never written, whatever their shape (compared in lower case, `-` as `_`).
+SECRET_NAMES = frozenset(
+    {
+        "access_token",
+        "api_key",
+        "assertion",
+        "authorization",
+        "client_assertion",
+        "client_secret",
+        "cookie",
+        "id_token",
+        "master_key",
+        "omnilab_master_key",
+        "passwd",
+        "password",
+        "pepper",
+        "private_key",
+        "proxy_authorization",
+        "refresh_token",
+        "secret",
+        "set_cookie",
+        "subject_token",
+        "token",
+    }
+)
+
+_UNDERSCORE = r"(?:_|%(?:25)*5f)"  # forms and Basic (RFC 6749 §2.3.1) percent-encode even `_`, some twice
+_SECRET = rf"omni{_UNDERSCORE}(?:dev|stg|prd){_UNDERSCORE}[0-9a-z]{{6,}}"
+_JWT = r"eyJ[0-9A-Za-z_-]{10,}(?:(?:\.|%2e)[0-9A-Za-z_=-]*)*"
+_SCHEME = r"\b(bearer|basic)(?:\s|%20|\+)+[^\s,;\"'<>]{6,}"
+
+_SECRET_SHAPE = re.compile(_SECRET, re.IGNORECASE)
+# To refuse a value takes more than to mask it: a label such as "omni_stg_frontend" is no secret.
+_WHOLE_SECRET = re.compile(_SECRET.replace("{6,}", "{16,}"), re.IGNORECASE)
+_JWT_SHAPE = re.compile(_JWT)
+_SCHEME_SHAPE = re.compile(_SCHEME, re.IGNORECASE)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+@")
+_NAMED = re.compile(
+    r"(?i)\b((?:" + "|".join(sorted(SECRET_NAMES)).replace("_", "[_-]") + r")[\"']?\s*[=:]\s*[\"']?)([^\"'&\s,;}\]]+)"
+)
+_RUN = re.compile(r"[0-9A-Za-z_+/=-]{20,}")
+# Our own ids are random too, but public: `<kind>_` and 22 characters of base62.
+_OWN_ID = re.compile(r"(?:ten|cli|sec|key|bkg|rec|msg)_[0-9A-Za-z]{22}")
+
+
+def _base64_marks(text: bytes) -> tuple[str, ...]:
+    """The characters that `text` surely leaves in base64, at each of its three alignments."""
+    marks = []
+    for lead in range(3):
+        encoded = base64.urlsafe_b64encode(b"\0" * lead + text).decode().rstrip("=")
+        first = (lead * 8 + 5) // 6
+        last = (lead + len(text)) * 8 // 6
+        marks.append(encoded[first:last])
+    return tuple(marks)
+
+
+_SECRET_MARKS = tuple(mark for env in (b"dev", b"stg", b"prd") for mark in _base64_marks(b"omni_" + env + b"_"))
+_JWT_MARKS = _base64_marks(b"eyJhbGciOi")
+
+
+def looks_like_credential(text: str) -> bool:
+    """Whether a value has the exact shape of a client secret, a token or an `Authorization` value, or holds one.
+
+    Made for values used as identifiers (external ids, labels, idempotency keys): base64 of such a value counts,
+    other random text does not.
+    """
+    if len(text) < 12:
+        return False
+    if "eyJ" in text and _JWT_SHAPE.search(text):
+        return True
+    lowered = text.lower()
+    if "omni" in lowered and _WHOLE_SECRET.search(lowered):
+        return True
+    if ("bearer" in lowered or "basic" in lowered) and _authorization_value(text):
+        return True
+    if len(text) < 20:
+        return False
+    return any(mark in text for mark in _SECRET_MARKS) or any(mark in text for mark in _JWT_MARKS)
+
+
+def mask(text: str) -> str:
+    """`text` with everything that looks like a credential replaced; the rest is left as it is."""
+    if len(text) < 8:
+        return text
+    text = _PEM.sub(f"{MASK} private key", text)
+    text = _SECRET_SHAPE.sub(_mask_secret, text)
+    text = _JWT_SHAPE.sub(MASK, text)
+    text = _SCHEME_SHAPE.sub(rf"\1 {MASK}", text)
+    text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+    text = _NAMED.sub(rf"\1{MASK}", text)
+    return _RUN.sub(_mask_random_run, text)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field of this name is never written, whatever it holds."""
+    return name.lower().replace("-", "_") in SECRET_NAMES
+
+
+def _authorization_value(text: str) -> bool:
+    """`Bearer x` and `Basic x` where x is no plain word: a label such as "Basic settings" is none."""
+    return any(not match.group().split()[-1].isalpha() for match in _SCHEME_SHAPE.finditer(text))
+
+
+def _mask_secret(match: re.Match[str]) -> str:
+    """Keep what says which kind it was, because that explains the refusal: `omni_dev_[masked]`."""
+    environment = re.split(_UNDERSCORE, match.group(), maxsplit=2, flags=re.IGNORECASE)[1]
+    return f"omni_{environment.lower()}_{MASK}"
+
+
+def _mask_random_run(match: re.Match[str]) -> str:
+    run = match.group()
+    if _OWN_ID.fullmatch(run) or not _is_random(run):
+        return run
+    return MASK
+
+
+def _is_random(run: str) -> bool:
+    """Random base62 or base64 changes between upper, lower and digit at two of three steps; words seldom do."""
+    kinds = [0 if c.isdigit() else 1 if c.isupper() else 2 for c in run if c.isalnum()]
+    if len(kinds) < 16 or len(set(kinds)) < 3:
+        return False
+    changes = sum(1 for before, after in itertools.pairwise(kinds) if before != after)
+    return changes >= len(kinds) // 3

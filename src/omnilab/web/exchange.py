@@ -1,0 +1,172 @@
+"""One request and its one answer, as the routes see them.
+
+Promises that every answer carries `X-Request-Id` and the security headers, that the address and the host have
+been judged, and that the body is never longer than asked for. Made for the hot path: no wrappers around ASGI's
+`receive` and `send`, headers indexed once and only when asked for. Must not know any house.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from omnilab.errors import RequestError, Subject
+
+if TYPE_CHECKING:
+    from omnilab.web.operation import Operation
+
+BODY_LIMIT_BYTES = 16_384
+
+Header = tuple[bytes, bytes]
+
+_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+_NO_STORE: Header = (b"cache-control", b"no-store")
+_JSON: Header = (b"content-type", b"application/json")
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was read; there is nobody to answer."""
+
+
+class Exchange:
+    """A request with its answer. Made by `Application`, used by one task.
+
+    address: the caller's address (the peer, or what trusted proxies forwarded); address_group: the same for
+    counting (an IPv6 address counts by its /64). host_tenant: the tenant key of the host, None on the platform's
+    host. caller: what the gate made of the access token. subject: whose request it proved to be. extra_headers:
+    headers that any later answer carries, a refusal too.
+    """
+
+    __slots__ = (
+        "_body",
+        "_by_name",
+        "address",
+        "address_group",
+        "caller",
+        "caller_request_id",
+        "extra_headers",
+        "host_tenant",
+        "method",
+        "operation",
+        "path",
+        "query_string",
+        "receive",
+        "request_id",
+        "scheme",
+        "scope",
+        "send",
+        "status",
+        "subject",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, request_id: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.request_id = request_id
+        self.caller_request_id: str | None = None
+        self.address = ""
+        self.address_group = ""
+        self.scheme: str = scope["scheme"]
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query_string: bytes = scope["query_string"]
+        self.host_tenant: str | None = None
+        self.operation: Operation | None = None
+        self.caller: Any = None
+        self.subject: Subject | None = None
+        self.extra_headers: list[Header] = []
+        self.status = 0
+        self._by_name: dict[bytes, bytes] | None = None
+        self._body: bytes | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The header of this lower-case name, or None.
+
+        Raises RequestError when it came more than once: which one counts would be a guess.
+        """
+        by_name = self._by_name
+        if by_name is None:
+            by_name = self._by_name = dict(self.scope["headers"])
+        value = by_name.get(name)
+        if value is not None and len(by_name) != len(self.scope["headers"]) and len(self.headers(name)) > 1:
+            raise RequestError(
+                "request_malformed",
+                f"The header {name.decode('latin-1').title()} is given more than once; send it once.",
+                check="parameters",
+                expected="one header",
+                found="several",
+            )
+        return value
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """All values of a header that may repeat, in order."""
+        return [value for key, value in self.scope["headers"] if key == name]
+
+    async def body(self, limit: int = BODY_LIMIT_BYTES) -> bytes:
+        """The whole body, read once.
+
+        Raises RequestError `body_too_large` above `limit` bytes, whether the length was declared or not.
+        """
+        if self._body is not None:
+            return self._body
+        declared = self.header(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared[:12]) > limit:
+            raise _too_large(limit, f"{declared[:12].decode()} bytes declared")
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest_of_body(body, limit)
+        if len(body) > limit:
+            raise _too_large(limit, f"{len(body)} bytes")
+        self._body = body
+        return body
+
+    async def _rest_of_body(self, first: bytes, limit: int) -> bytes:
+        chunks, size, more = [first], len(first), True
+        while more and size <= limit:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+
+    async def answer(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: bytes = b"application/json",
+        headers: Sequence[Header] = (),
+    ) -> None:
+        """Send the one answer. `Cache-Control` is `no-store` unless `headers` brings its own."""
+        self.status = status
+        head: list[Header] = [
+            _JSON if content_type == b"application/json" else (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.request_id.encode()),
+            _NOSNIFF,
+            *self.extra_headers,
+            *headers,
+        ]
+        if not any(name == b"cache-control" for name, _ in headers):
+            head.append(_NO_STORE)
+        await self.send({"type": "http.response.start", "status": status, "headers": head})
+        await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+
+def _too_large(limit: int, found: str) -> RequestError:
+    return RequestError(
+        "body_too_large",
+        f"The body has more than {limit} bytes; send only the documented fields.",
+        check="body",
+        expected=f"at most {limit} bytes",
+        found=found,
+    )
