@@ -1,0 +1,163 @@
+"""Secrets that stay hidden, seals that do not open elsewhere, signatures that every JOSE library takes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import zlib
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jws as jose_jws
+from joserfc.jwk import import_key
+
+from omnilab.crypto import base62
+from omnilab.crypto.client_secret import (
+    ENVIRONMENT_TAGS,
+    TOTAL_WIDTH,
+    Shape,
+    new_client_secret,
+    read_shape,
+    secret_digest,
+    secret_environment,
+)
+from omnilab.crypto.random import RequestIds, new_id
+from omnilab.crypto.sealing import MasterKey, MasterKeyError, SealBrokenError, new_master_key_text
+from omnilab.crypto.secret import Secret
+from omnilab.crypto.signing import (
+    ALGORITHMS,
+    Signer,
+    generate_private_key,
+    load_private_key,
+    private_key_der,
+    public_jwk,
+)
+
+ENVIRONMENTS = sorted(ENVIRONMENT_TAGS)
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return 0x0123456789AB
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@given(st.integers(min_value=0, max_value=62**6 - 1))
+def test_base62_is_padded_and_ordered_like_its_numbers(number: int) -> None:
+    text = base62.encode(number, 6)
+    assert len(text) == 6
+    value = 0
+    for character in text:
+        value = value * 62 + base62.ALPHABET.index(character)
+    assert value == number
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_fresh_secret_has_the_form_of_the_contract(environment: str) -> None:
+    text = new_client_secret(environment).reveal()
+    assert re.fullmatch(rf"omni_{ENVIRONMENT_TAGS[environment]}_[0-9A-Za-z]{{49}}", text)
+    assert text[-6:] == base62.encode(zlib.crc32(text[:-6].encode()), 6)
+    assert read_shape(text, environment) is Shape.WELL_FORMED
+    assert secret_environment(text) == environment
+    for other in ENVIRONMENTS:
+        if other != environment:
+            assert read_shape(text, other) is Shape.OTHER_ENVIRONMENT
+
+
+@given(st.integers(min_value=9, max_value=TOTAL_WIDTH - 1), st.sampled_from(base62.ALPHABET))
+def test_one_wrong_character_or_a_cut_is_told_from_the_text(place: int, character: str) -> None:
+    text = new_client_secret("development").reveal()
+    changed = text[:place] + character + text[place + 1 :]
+    if changed != text:
+        assert read_shape(changed, "development") is Shape.MISTYPED
+    assert read_shape(text[:place], "development") is Shape.CUT_OFF
+    assert read_shape(text + character, "development") is Shape.MISTYPED
+
+
+@given(st.text().filter(lambda text: not text.startswith("omni_")))
+def test_what_does_not_begin_omni_is_an_earlier_systems(text: str) -> None:
+    assert read_shape(text, "production") is Shape.LEGACY
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_digest_is_bound_to_client_and_secret(client_id: str, secret: str, other: str) -> None:
+    pepper = b"p" * 32
+    digest = secret_digest(pepper, client_id, secret)
+    assert len(digest) == 32
+    assert digest == secret_digest(pepper, client_id, secret)
+    assert (digest == secret_digest(pepper, client_id, other)) == (secret == other)
+    assert digest != secret_digest(b"q" * 32, client_id, secret)
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    secret = Secret("omni_dev_x")
+    assert "omni_dev" not in f"{secret} {secret!r} {[secret]}"
+    assert secret == Secret("omni_dev_x") and secret != Secret("other") and secret != "omni_dev_x"
+    assert len({secret, Secret("omni_dev_x")}) == 1 and bool(secret) and not Secret("")
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+@given(st.binary(max_size=200), st.text(max_size=20), st.text(max_size=20))
+def test_a_seal_opens_only_for_its_row_and_key(plaintext: bytes, kind: str, row_id: str) -> None:
+    key = MasterKey.parse(new_master_key_text())
+    sealed = key.seal(kind, row_id, plaintext)
+    assert key.open(kind, row_id, sealed) == plaintext
+    for broken in (
+        lambda: key.open(kind, row_id + "x", sealed),
+        lambda: key.open(kind + "x", row_id, sealed),
+        lambda: MasterKey.parse(new_master_key_text()).open(kind, row_id, sealed),
+        lambda: key.open(kind, row_id, sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        lambda: key.open(kind, row_id, b"\x02" + sealed[1:]),
+        lambda: key.open(kind, row_id, b""),
+        lambda: key.open(kind, row_id, sealed[:10]),
+    ):
+        with pytest.raises(SealBrokenError):
+            broken()
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0" * 63, "!" * 44, "AAAA", "é" * 44])
+def test_a_bad_master_key_is_refused_without_quoting_it(text: str) -> None:
+    with pytest.raises(MasterKeyError) as caught:
+        MasterKey.parse(text)
+    assert not text or text not in str(caught.value)
+
+
+def test_a_master_key_may_be_hex_or_base64_and_stays_hidden() -> None:
+    by_hex, by_base64 = MasterKey.parse("00" * 32), MasterKey.parse("A" * 43 + "=\n")
+    assert by_base64.open("k", "i", by_hex.seal("k", "i", b"x")) == b"x"
+    assert repr(by_hex) == "MasterKey(**********)"
+
+
+def test_request_ids_are_uuid7_and_distinct() -> None:
+    ids = RequestIds(Clock())
+    made = [ids() for _ in range(5000)]
+    assert len(set(made)) == 5000
+    assert all(re.fullmatch(r"01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", one) for one in made)
+    assert re.fullmatch(r"cli_[0-9A-Za-z]{22}", new_id("cli_"))
+
+
+# RFC 9864 renames EdDSA over Ed25519; the contract's name is the one that today's verifiers know.
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_signatures_are_taken_by_pyjwt_and_joserfc_and_keys_survive_storage(algorithm: str) -> None:
+    private_key = generate_private_key(algorithm)
+    signer = Signer("key_1", algorithm, load_private_key(private_key_der(private_key)))
+    jwk = public_jwk(private_key, "key_1", algorithm)
+    for n in range(20):  # some ECDSA numbers are short and must be padded
+        token = signer.compact(json.dumps({"sub": f"cli_{n}"}).encode())
+        assert jwt.decode(token, jwt.PyJWK(jwk), algorithms=[algorithm]) == {"sub": f"cli_{n}"}
+        header = jwt.get_unverified_header(token)
+        assert header == {"alg": algorithm, "typ": "at+jwt", "kid": "key_1"}
+        assert jose_jws.deserialize_compact(token, import_key(dict(jwk)), algorithms=[algorithm]).payload
+    assert "d" not in jwk and "Signer(key_id='key_1'" in repr(signer)
+
+
+def test_an_unknown_algorithm_is_refused() -> None:
+    with pytest.raises(ValueError, match="ES256"):
+        generate_private_key("HS256")

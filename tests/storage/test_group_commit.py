@@ -1,0 +1,268 @@
+"""The group commit of the embedded database: durable when it says so, and units that fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, func, insert, select, update
+
+from omnilab.errors import ConflictError, UnavailableError
+from omnilab.storage.database import DuplicateRowError, Transaction
+from omnilab.storage.schema import upgrade
+from omnilab.storage.sqlite import SQLiteDatabase
+from omnilab.storage.statement import Statement
+from omnilab.storage.tables import installation
+
+INSERT = Statement(insert(installation), "name", "value")
+COUNT = Statement(select(func.count()).select_from(installation))
+SET = Statement(
+    update(installation).where(installation.c.name == bindparam("wanted")).values(value=bindparam("text")),
+    "text",
+    "wanted",
+)
+GET = Statement(select(installation.c.value).where(installation.c.name == bindparam("wanted")), "wanted")
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[SQLiteDatabase]:
+    path = folder / "omnilab.db"
+    upgrade(f"sqlite:///{path}")
+    db = SQLiteDatabase(path)
+    await db.start()
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def over_database(tmp_path: Path, action: Callable[[SQLiteDatabase], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(tmp_path) as db:
+            await action(db)
+
+    asyncio.run(run())
+
+
+def adding(name: str) -> Callable[[Transaction], Awaitable[str]]:
+    async def unit(tx: Transaction) -> str:
+        await tx.execute(INSERT, name, "x")
+        return name
+
+    return unit
+
+
+class Collector:
+    """A sink that writes names to the installation table and remembers how each commit ended."""
+
+    def __init__(self) -> None:
+        self.settlements: list[bool] = []
+        self.batches: list[list[str]] = []
+
+    async def write_batch(self, tx: Transaction, items: list[str]) -> None:
+        self.batches.append(list(items))
+        await tx.insert_rows(installation, [(item, "sink") for item in items])
+
+    def settled(self, committed: bool) -> None:
+        self.settlements.append(committed)
+
+
+def test_many_writers_share_commits_and_each_gets_its_own_result(tmp_path: Path) -> None:
+    async def action(db: SQLiteDatabase) -> None:
+        sink = Collector()
+        units = [db.write(adding(f"unit-{n}")) for n in range(200)]
+        items = [asyncio.ensure_future(db.append(sink, f"item-{n}")) for n in range(200)]
+        assert await asyncio.gather(*units) == [f"unit-{n}" for n in range(200)]
+        await asyncio.gather(*items)
+        assert await db.fetch(COUNT) == [(400,)]
+        assert sum(map(len, sink.batches)) == 200
+        assert len(sink.batches) < 20
+
+    over_database(tmp_path, action)
+
+
+def test_a_failing_unit_is_undone_alone(tmp_path: Path) -> None:
+    async def failing(tx: Transaction) -> None:
+        await tx.execute(INSERT, "half-done", "x")
+        tx.append(sink, "never")
+        raise ConflictError("slot_full", "no place left")
+
+    sink = Collector()
+
+    async def action(db: SQLiteDatabase) -> None:
+        outcome = await asyncio.gather(
+            db.write(adding("before")), db.write(failing), db.write(adding("after")), return_exceptions=True
+        )
+        assert outcome[0] == "before" and outcome[2] == "after"
+        assert isinstance(outcome[1], ConflictError)
+        assert await db.fetch(COUNT) == [(2,)]
+
+    over_database(tmp_path, action)
+    assert sink.batches == []
+
+
+def test_a_duplicate_row_is_told_to_its_writer_only(tmp_path: Path) -> None:
+    async def action(db: SQLiteDatabase) -> None:
+        await db.write(adding("once"))
+        outcome = await asyncio.gather(db.write(adding("once")), db.write(adding("other")), return_exceptions=True)
+        assert isinstance(outcome[0], DuplicateRowError)
+        assert outcome[1] == "other"
+
+    over_database(tmp_path, action)
+
+
+def test_a_failing_sink_fails_the_whole_commit_and_later_ones_go_on(tmp_path: Path) -> None:
+    class Broken(Collector):
+        async def write_batch(self, tx: Transaction, items: list[str]) -> None:
+            if "poison" in items:
+                raise sqlite3.OperationalError("disk full")
+            await super().write_batch(tx, items)
+
+    async def action(db: SQLiteDatabase) -> None:
+        sink = Broken()
+        doomed = db.append(sink, "poison")
+        along = asyncio.ensure_future(db.write(adding("along")))
+        with pytest.raises(UnavailableError):
+            await doomed
+        with pytest.raises(UnavailableError):
+            await along
+        await db.append(sink, "fine")
+        assert await db.fetch(COUNT) == [(1,)]
+        assert sink.settlements == [False, True]
+
+    over_database(tmp_path, action)
+
+
+def test_a_unit_that_waits_for_something_else_is_refused(tmp_path: Path) -> None:
+    async def sleeping(tx: Transaction) -> None:
+        await asyncio.sleep(0)
+
+    async def action(db: SQLiteDatabase) -> None:
+        with pytest.raises(RuntimeError, match="nothing but its transaction"):
+            await db.write(sleeping)
+        assert await db.write(adding("next")) == "next"
+
+    over_database(tmp_path, action)
+
+
+def test_a_caller_that_gives_up_does_not_undo_the_commit(tmp_path: Path) -> None:
+    async def action(db: SQLiteDatabase) -> None:
+        task = asyncio.ensure_future(db.write(adding("kept")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await db.write(adding("later"))
+        assert await db.fetch(COUNT) == [(2,)]
+
+    over_database(tmp_path, action)
+
+
+def test_closing_commits_what_waits_and_then_refuses(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path) as db:
+            waiting = [db.append(sink, f"item-{n}") for n in range(50)]
+        assert all(future.done() for future in waiting)
+        with pytest.raises(UnavailableError):
+            db.append(sink, "late")
+
+    sink = Collector()
+    asyncio.run(run())
+    rows = sqlite3.connect(tmp_path / "omnilab.db").execute("SELECT count(*) FROM installation").fetchone()
+    assert rows == (50,)
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+def test_insert_rows_writes_any_number(tmp_path: Path, count: int) -> None:
+    async def many(tx: Transaction) -> None:
+        await tx.insert_rows(installation, [(f"row-{n}", "x") for n in range(count)])
+
+    async def action(db: SQLiteDatabase) -> None:
+        await db.write(many)
+        assert await db.fetch(COUNT) == [(count,)]
+
+    over_database(tmp_path, action)
+
+
+def _increment(path: Path, times: int) -> None:
+    async def add_one(tx: Transaction) -> None:
+        row = await tx.fetch_one(GET, "counter")
+        assert row is not None
+        await tx.execute(SET, str(int(row[0]) + 1), "counter")
+
+    async def run() -> None:
+        db = SQLiteDatabase(path)
+        await db.start()
+        for _ in range(times):
+            await db.write(add_one)
+        await db.close()
+
+    asyncio.run(run())
+
+
+def test_processes_take_turns_and_lose_no_update(tmp_path: Path) -> None:
+    async def action(db: SQLiteDatabase) -> None:
+        async def first(tx: Transaction) -> None:
+            await tx.execute(INSERT, "counter", "0")
+
+        await db.write(first)
+
+    over_database(tmp_path, action)
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_increment, args=(tmp_path / "omnilab.db", 50)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    row = sqlite3.connect(tmp_path / "omnilab.db").execute("SELECT value FROM installation").fetchone()
+    assert row == ("150",)
+
+
+_WRITE_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from test_group_commit import SQLiteDatabase, adding
+
+async def main():
+    db = SQLiteDatabase(Path(sys.argv[1]))
+    await db.start()
+    n = 0
+    while True:
+        done = await asyncio.gather(*[db.write(adding(f"{sys.argv[2]}-{n}-{i}")) for i in range(20)])
+        print("\\n".join(done), flush=True)
+        n += 1
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9_and_locks_are_freed(tmp_path: Path) -> None:
+    path = tmp_path / "omnilab.db"
+    upgrade(f"sqlite:///{path}")
+    acknowledged: set[str] = set()
+    for run in range(5):
+        child = subprocess.Popen(
+            [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(path), str(run)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        )
+        assert child.stdout is not None
+        for _ in range(100 + 37 * run):
+            acknowledged.add(child.stdout.readline().strip())
+        child.send_signal(signal.SIGKILL)
+        # The last line may have been cut by the kill: only whole lines are acknowledgements.
+        acknowledged.update(line.strip() for line in child.stdout.read().splitlines(keepends=True) if line[-1] == "\n")
+        child.wait()
+    stored = {name for (name,) in sqlite3.connect(path).execute("SELECT name FROM installation")}
+    assert len(acknowledged) > 500
+    assert acknowledged <= stored
