@@ -1,0 +1,1 @@
+"""Tenants and all that belongs to them: clients, secrets, audiences, entitlements, endpoint grants."""

@@ -1,0 +1,1 @@
+"""Tenancy's nouns and rules, pure: a file per kind."""
