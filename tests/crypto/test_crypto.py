@@ -97,8 +97,12 @@ def test_a_digest_is_bound_to_client_and_secret(client_id: str, secret: str, oth
 def test_a_secret_does_not_show_itself() -> None:
     secret = Secret("omni_dev_x")
     assert "omni_dev" not in f"{secret} {secret!r} {[secret]}"
-    assert secret == Secret("omni_dev_x") and secret != Secret("other") and secret != "omni_dev_x"
-    assert len({secret, Secret("omni_dev_x")}) == 1 and bool(secret) and not Secret("")
+    assert secret == Secret("omni_dev_x")
+    assert secret != Secret("other")
+    assert secret != "omni_dev_x"
+    assert len({secret, Secret("omni_dev_x")}) == 1
+    assert bool(secret)
+    assert not Secret("")
     with pytest.raises(TypeError):
         pickle.dumps(secret)
 
@@ -155,7 +159,8 @@ def test_signatures_are_taken_by_pyjwt_and_joserfc_and_keys_survive_storage(algo
         header = jwt.get_unverified_header(token)
         assert header == {"alg": algorithm, "typ": "at+jwt", "kid": "key_1"}
         assert jose_jws.deserialize_compact(token, import_key(dict(jwk)), algorithms=[algorithm]).payload
-    assert "d" not in jwk and "Signer(key_id='key_1'" in repr(signer)
+    assert "d" not in jwk
+    assert "Signer(key_id='key_1'" in repr(signer)
 
 
 def test_an_unknown_algorithm_is_refused() -> None:

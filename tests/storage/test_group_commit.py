@@ -102,7 +102,8 @@ def test_a_failing_unit_is_undone_alone(tmp_path: Path) -> None:
         outcome = await asyncio.gather(
             db.write(adding("before")), db.write(failing), db.write(adding("after")), return_exceptions=True
         )
-        assert outcome[0] == "before" and outcome[2] == "after"
+        assert outcome[0] == "before"
+        assert outcome[2] == "after"
         assert isinstance(outcome[1], ConflictError)
         assert await db.fetch(COUNT) == [(2,)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
 from omnilab.storage.tables import metadata
 
@@ -17,5 +17,6 @@ idempotency_records = Table(
     Column("status", BigInteger, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Index("idempotency_by_expiry", "expires_at"),
     sqlite_with_rowid=False,
 )

@@ -162,7 +162,7 @@ class _Writer:
                 for sink, items in batch.items.items():
                     _drive(sink.write_batch(cast(Transaction, tx), items))
                 self._connection.execute("COMMIT")
-            except Exception as error:  # whatever failed, nothing of this commit may be taken for done
+            except Exception as error:  # noqa: BLE001 - whatever failed, nothing of this commit may be taken for done
                 self._roll_back()
                 failure = UnavailableError(f"a commit failed: {error!r}")
                 failure.__cause__ = error
@@ -197,7 +197,7 @@ class _SQLiteTransaction:
             result = _drive(unit(cast(Transaction, self)))
         except sqlite3.Error:
             raise  # the engine itself failed: the whole commit is off
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the unit's caller
             self._connection.execute("ROLLBACK TO unit")
             result = error
         else:

@@ -137,6 +137,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "client_id", "call", "key_digest"),
         sqlite_with_rowid=False,
     )
+    op.create_index("idempotency_by_expiry", "idempotency_records", ["expires_at"], unique=False)
     op.create_table(
         "installation",
         sa.Column("name", sa.Text(), nullable=False),
@@ -217,6 +218,7 @@ def downgrade() -> None:
     op.drop_table("secrets")
     op.drop_table("secret_use")
     op.drop_table("installation")
+    op.drop_index("idempotency_by_expiry", table_name="idempotency_records")
     op.drop_table("idempotency_records")
     op.drop_table("grants")
     op.drop_table("entitlements")
