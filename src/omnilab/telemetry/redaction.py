@@ -89,7 +89,7 @@ def looks_like_credential(text: str) -> bool:
         return True
     if ("bearer" in lowered or "basic" in lowered) and _authorization_value(text):
         return True
-    if len(text) < 20:
+    if len(text) < 48:  # no whole secret and no whole token is shorter in base64
         return False
     return any(mark in text for mark in _SECRET_MARKS) or any(mark in text for mark in _JWT_MARKS)
 
