@@ -1,0 +1,1 @@
+"""The durable record of every decision: who asked, what was decided and why, chained so that tampering shows."""
