@@ -104,6 +104,6 @@ async def open_initialised(settings: Settings) -> Platform:
             "not_initialised",
             f"There is no installation here yet (no key in {settings.data_directory}): run `omnilab init` first.",
         )
-    from omnilab.app import open_platform  # late: it loads every house, which `--help` never needs
+    from omnilab.app import open_platform
 
     return await open_platform(settings)
