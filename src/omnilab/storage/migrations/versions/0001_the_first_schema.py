@@ -29,22 +29,24 @@ def upgrade() -> None:
         sa.Column("chain_id", sa.Text(), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("head_position", sa.BigInteger(), nullable=False),
-        sa.Column("head_link", sa.LargeBinary(), nullable=False),
+        sa.Column("head_at", sa.BigInteger(), nullable=False),
+        sa.Column("head_seal", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("chain_id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "audit_records",
         sa.Column("request_id", sa.Text(), nullable=False),
-        sa.Column("part", sa.BigInteger(), nullable=False),
+        sa.Column("chain_position", sa.BigInteger(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
         sa.Column("chain_id", sa.Text(), nullable=False),
-        sa.Column("chain_position", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
         sa.Column("link", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("request_id", "part", "tenant_id"),
+        sa.PrimaryKeyConstraint("request_id", "chain_position", "tenant_id"),
         sqlite_with_rowid=False,
     )
+    op.create_index("audit_records_in_chain", "audit_records", ["chain_id", "chain_position"], unique=True)
     op.create_index(
         "audit_refusals",
         "audit_records",
@@ -233,6 +235,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("outcome = 'refused'"),
         postgresql_where=sa.text("outcome = 'refused'"),
     )
+    op.drop_index("audit_records_in_chain", table_name="audit_records")
     op.drop_table("audit_records")
     op.drop_table("audit_chains")
     op.drop_table("audiences")
