@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -23,6 +24,11 @@ class Connection(HttpToolsProtocol):
     draining = False
     head_bytes = 0
     deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        super().connection_made(transport)
+        # A connection that never says a word ends like one that has fallen silent.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -51,7 +57,7 @@ class Connection(HttpToolsProtocol):
         if self.deadline is None:
             self.head_bytes = 0
             self.deadline = self.loop.call_later(REQUEST_SECONDS, self._end, _TOO_SLOW)
-        if "path" not in self.scope:
+        if "path" not in cast("dict[str, object]", self.scope):  # the head is not complete yet
             self.head_bytes += count
             if self.head_bytes > HEAD_BYTES:
                 self._end(_TOO_LARGE)
