@@ -19,6 +19,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with everything in it, .venv/bin/omnilab among it
+	@:
 
 .venv/.ready: $(REQUIREMENTS) pyproject.toml tools/provision.sh
 	@PYTHON=$(PYTHON) tools/provision.sh setup
