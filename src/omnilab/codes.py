@@ -384,51 +384,18 @@ CODES: dict[str, Code] = {
 #: The steps of a decision, in order. A refusal names the one that failed; all before it passed, later ones were
 #: not reached.
 CHECKS: dict[str, tuple[str, ...]] = {
-    "token": (
-        "host",
-        "method",
-        "media_type",
-        "body",
-        "parameters",
-        "grant_type",
-        "browser",
-        "authentication_methods",
-        "credential_text",
-        "credential",
-        "tenant_host",
-        "secret_expiry",
-        "secret_revocation",
-        "client_status",
-        "tenant_status",
-        "address",
-        "failed_authentications",
-        "quota",
-        "audience",
-        "scope",
+    "token": tuple(
+        (
+            "host method media_type body parameters grant_type browser authentication_methods credential_text "
+            "credential tenant_host secret_expiry secret_revocation client_status tenant_status address "
+            "failed_authentications quota audience scope"
+        ).split()
     ),
-    "api": (
-        "host",
-        "route",
-        "method",
-        "token_presented",
-        "token_form",
-        "token_signature",
-        "token_type",
-        "token_issuer",
-        "token_audience",
-        "token_time",
-        "tenant_host",
-        "tenant_status",
-        "client_status",
-        "token_revocation",
-        "quota",
-        "token_scope",
-        "grant",
-        "entitlement",
-        "media_type",
-        "body",
-        "parameters",
-        "idempotency",
-        "state",
+    "api": tuple(
+        (
+            "host route method token_presented token_form token_signature token_type token_issuer token_audience "
+            "token_time tenant_host tenant_status client_status token_revocation quota token_scope grant entitlement "
+            "media_type body parameters idempotency state"
+        ).split()
     ),
 }

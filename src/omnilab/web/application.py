@@ -152,6 +152,7 @@ class Application:
         for header in getattr(error, "headers", ()):
             if header not in exchange.extra_headers:
                 exchange.extra_headers.append(header)
+        exchange.code = error.code
         status, body, headers, content_type = self._form(exchange, route, error)
         await exchange.answer(status, body, content_type=content_type, headers=headers)
 

@@ -36,7 +36,8 @@ class Exchange:
     address: the caller's address (the peer, or what trusted proxies forwarded); address_group: the same for
     counting (an IPv6 address counts by its /64). host_tenant: the tenant key of the host, None on the platform's
     host. caller: what the gate made of the access token. subject: whose request it proved to be. extra_headers:
-    headers that any later answer carries, a refusal too.
+    headers that any later answer carries, a refusal too. status and code: of the answer, once it is made; code is
+    the public code of a refusal.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Exchange:
         "address_group",
         "caller",
         "caller_request_id",
+        "code",
         "extra_headers",
         "host_tenant",
         "method",
@@ -79,6 +81,7 @@ class Exchange:
         self.subject: Subject | None = None
         self.extra_headers: list[Header] = []
         self.status = 0
+        self.code = ""
         self._by_name: dict[bytes, bytes] | None = None
         self._body: bytes | None = None
 

@@ -44,6 +44,7 @@ class Operation:
     tag: str = ""
     parameters: type | None = None
     body: type | None = None
+    body_media_types: tuple[str, ...] = ("application/json",)
     idempotent_by_key: bool = False
     answers: Mapping[int, Any] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()

@@ -1,0 +1,35 @@
+"""The closed list of metrics that go out. A name here is an interface: dashboards and alerts are built on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """name: as Prometheus shows it, without `_total`. Counters of several workers are added up; of gauges the
+    highest counts."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    documentation: str
+
+
+REQUESTS = Metric("omnilab_requests", "counter", "Requests answered, by call and HTTP status.")
+REQUEST_SECONDS = Metric("omnilab_request_duration_seconds", "histogram", "Time to answer a request, by call.")
+REFUSALS = Metric("omnilab_refusals", "counter", "Requests refused, by public error code.")
+
+#: Figures without labels, set through `Metrics.add` and `Metrics.set`.
+AUDIT_RECORDS = Metric("omnilab_audit_records", "counter", "Audit records made durable.")
+GROUP_COMMITS = Metric("omnilab_group_commits", "counter", "Group commits, each with one fsync.")
+SNAPSHOT_CLIENTS = Metric("omnilab_snapshot_clients", "gauge", "Clients held in memory.")
+FEED_AGE_SECONDS = Metric("omnilab_feed_age_seconds", "gauge", "Time since the change feed was last confirmed.")
+
+FIGURES = (AUDIT_RECORDS, GROUP_COMMITS, SNAPSHOT_CLIENTS, FEED_AGE_SECONDS)
+
+#: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
+DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+#: Statuses that are told apart; any other is counted as 0.
+STATUSES = (0, 200, 201, 304, 400, 401, 403, 404, 405, 409, 413, 415, 421, 422, 429, 499, 500, 503)
