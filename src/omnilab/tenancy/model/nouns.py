@@ -50,6 +50,13 @@ class Client:
     token_quota: str | None
     api_quota: str | None
     created_at: int
+    grants: tuple[str, ...] = ()
+    entitlements: frozenset[str] = frozenset()  # the tenant's
+
+    @property
+    def allowed(self) -> list[str]:
+        """The rights that count: granted and entitled."""
+        return [endpoint for endpoint in self.grants if endpoint in self.entitlements]
 
 
 @dataclass(frozen=True, slots=True)

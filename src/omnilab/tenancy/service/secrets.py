@@ -1,0 +1,80 @@
+"""Secrets: add, list, revoke, and note that one was exposed."""
+
+from __future__ import annotations
+
+from omnilab.audit.model import Actor
+from omnilab.storage.database import Transaction
+from omnilab.tenancy.model.nouns import ClientSecret
+from omnilab.tenancy.refusals import secret_unknown
+from omnilab.tenancy.service.documents import Document, IssuedSecret, secret_document
+from omnilab.tenancy.service.drafts import new_secret
+from omnilab.tenancy.service.finding import get_client
+from omnilab.tenancy.service.means import Means, Touched
+from omnilab.tenancy.service.rights import of_client
+from omnilab.tenancy.store.secrets import SecretReader, SecretStore
+
+
+class Secrets:
+    """The verbs on a client's credentials. Rotation = add, watch the callers move, revoke."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    async def add(
+        self, client_id: str, *, label: str | None = None, expires_in_seconds: int | None = None, actor: Actor
+    ) -> IssuedSecret:
+        """Give a client one more live secret."""
+        note = self._means.note(actor)
+        draft = new_secret(self._means, client_id, note.now_ms, label=label, expires_in_seconds=expires_in_seconds)
+
+        async def unit(tx: Transaction) -> None:
+            client = await get_client(tx, client_id)
+            await SecretStore(tx, client.tenant_id).insert(draft.row)
+            details = {"label": draft.secret.label, "expires_at": draft.secret.expires_at}
+            await note.write(tx, "secrets:add", of_client(client, draft.secret.secret_id), details)
+
+        await self._means.db.write(unit)
+        return draft.issued
+
+    async def list_all(self, client_id: str) -> list[Document]:
+        """All credentials of a client, oldest first, with their use. Never their text."""
+        client = await get_client(self._means.db, client_id)
+        now_ms = self._means.clock.now_ms()
+        found = await SecretReader(self._means.db, client.tenant_id).list_all(client_id)
+        return [secret_document(client, each, now_ms) for each in found]
+
+    async def revoke(self, client_id: str, secret_id: str, *, actor: Actor) -> Document:
+        """End a credential and every token issued on it, for good."""
+        note = self._means.note(actor)
+
+        async def unit(tx: Transaction) -> tuple[ClientSecret, bool]:
+            client = await get_client(tx, client_id)
+            store = SecretStore(tx, client.tenant_id)
+            secret = await store.find(client_id, secret_id)
+            if secret is None:
+                raise secret_unknown(client_id, secret_id)
+            if secret.revoked_at is not None:
+                return secret, False
+            await store.revoke(client_id, secret_id, note.now_ms)
+            await note.write(tx, "secrets:revoke", of_client(client, secret_id), {"label": secret.label})
+            return await store.find(client_id, secret_id) or secret, True
+
+        secret, changed = await self._means.db.write(unit)
+        client = await get_client(self._means.db, client_id)
+        return secret_document(client, secret, note.now_ms) | {"changed": changed}
+
+    async def mark_exposed(self, touched: Touched, *, request_id: str | None = None) -> bool:
+        """A right secret came from a browser: note it once, with an audit record. False when it was noted before.
+
+        `touched` names tenant, client and secret, all of them proved; `request_id` is the request's own.
+        """
+        note = self._means.note(None, request_id)
+        client_id, secret_id = str(touched.client_id), str(touched.secret_id)
+
+        async def unit(tx: Transaction) -> bool:
+            first = await SecretStore(tx, touched.tenant_id).expose(client_id, secret_id, note.now_ms)
+            if first:
+                await note.write(tx, "secrets:expose", touched, {"cause": "presented by a browser"})
+            return first
+
+        return await self._means.db.write(unit)
