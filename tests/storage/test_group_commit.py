@@ -167,6 +167,25 @@ def test_a_caller_that_gives_up_does_not_undo_the_commit(tmp_path: Path) -> None
     over_database(tmp_path, action)
 
 
+def test_one_request_cancelled_leaves_the_others_of_its_commit_waiting(tmp_path: Path) -> None:
+    async def action(db: SQLiteDatabase) -> None:
+        sink = Collector()
+
+        async def request(name: str) -> str:
+            await db.append(sink, name)
+            return name
+
+        tasks = [asyncio.ensure_future(request(f"item-{n}")) for n in range(3)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        outcome = await asyncio.gather(*tasks, return_exceptions=True)
+        assert outcome[0] == "item-0"
+        assert isinstance(outcome[1], asyncio.CancelledError)
+        assert outcome[2] == "item-2"
+
+    over_database(tmp_path, action)
+
+
 def test_closing_commits_what_waits_and_then_refuses(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(tmp_path) as db:

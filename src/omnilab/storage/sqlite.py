@@ -27,6 +27,13 @@ T = TypeVar("T")
 _INSERT_ROWS = 64
 
 
+class _Durable(asyncio.Future[None]):
+    """Many wait for one commit; one of them being cancelled must not cancel the wait of the others."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        return False
+
+
 class _Batch:
     """What goes into one commit: units with a future each, and items for sinks that share one future."""
 
@@ -103,7 +110,7 @@ class SQLiteDatabase:
         if batch is None:
             if self._closing:
                 raise UnavailableError("the database is closing")
-            batch = self._open_batch = _Batch(self._loop.create_future())
+            batch = self._open_batch = _Batch(_Durable(loop=self._loop))
             self._wake.put(True)
         return batch
 
