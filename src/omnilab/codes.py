@@ -1,4 +1,4 @@
-"""The closed list of public error codes, and the named steps of a decision.
+"""The closed list of public error codes.
 
 Promises that every code a caller can meet has plain words: what it means, what to do, whether a new token
 helps and whether the same request may be sent again. The help pages, the audit look-up and the API document
@@ -8,6 +8,8 @@ read this list; HTTP statuses are not known here (they stand in `omnilab/web/pro
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from omnilab.checks import CHECKS as CHECKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,23 +381,4 @@ _LIMITS = (
 #: Every public code, in the order in which a request meets them.
 CODES: dict[str, Code] = {
     code.code: code for code in (*_REQUEST, *_TOKEN_REQUEST, *_CREDENTIAL, *_ACCESS_TOKEN, *_STATE, *_LIMITS)
-}
-
-#: The steps of a decision, in order. A refusal names the one that failed; all before it passed, later ones were
-#: not reached.
-CHECKS: dict[str, tuple[str, ...]] = {
-    "token": tuple(
-        (
-            "host method media_type body parameters grant_type browser authentication_methods credential_text "
-            "credential tenant_host secret_expiry secret_revocation client_status tenant_status address "
-            "failed_authentications quota audience scope"
-        ).split()
-    ),
-    "api": tuple(
-        (
-            "host route method token_presented token_form token_signature token_type token_issuer token_audience "
-            "token_time tenant_host tenant_status client_status token_revocation quota token_scope grant entitlement "
-            "media_type body parameters idempotency state"
-        ).split()
-    ),
 }
