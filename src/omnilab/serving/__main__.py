@@ -10,9 +10,14 @@ import sys
 
 import msgspec
 
+from omnilab.clock import SystemClock
 from omnilab.errors import OmniLabError
 from omnilab.serving.listening import CannotListenError, Listeners
+
+# Loads the app too, before the fork: workers share its pages, and a replacement starts at once.
+from omnilab.serving.supervisor import Supervisor
 from omnilab.settings import Settings, load_settings
+from omnilab.telemetry.logging import configure_logging
 
 USAGE, REFUSED, UNAVAILABLE = 2, 1, 3
 _OPEN_FILES = 65_536
@@ -28,11 +33,8 @@ def main() -> int:
         return _fail(error.code, error.reason, UNAVAILABLE, as_json=asked.json)
     except OmniLabError as error:
         return _fail(error.code, error.detail, REFUSED, as_json=asked.json)
-    # Loaded before the fork, so that workers share the pages and a replacement starts at once.
-    from omnilab.serving.supervisor import Supervisor
-    from omnilab.telemetry.logging import configure_logging
-
-    configure_logging(settings.log_level, settings.log_format)
+    as_text = None if settings.log_format == "auto" else settings.log_format == "text"
+    configure_logging(level=settings.log_level, clock=SystemClock(), as_text=as_text)
     _allow_many_connections()
     gc.freeze()
     supervisor = Supervisor(settings, listeners, lambda: _announce(settings, listeners, as_json=asked.json))

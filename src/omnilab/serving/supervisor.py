@@ -23,6 +23,7 @@ import structlog
 from omnilab.serving.listening import Listeners
 from omnilab.serving.worker import DEFECT, Post, Report, work
 from omnilab.settings import Settings
+from omnilab.telemetry.metrics import MetricsBoard
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DONE, REFUSED, UNAVAILABLE = 0, 1, 3
@@ -57,6 +58,7 @@ class Supervisor:
         self._listeners = listeners
         self._on_ready = on_ready
         self._workers = [_Worker(number) for number in range(len(listeners.sockets))]
+        self._board = MetricsBoard(len(self._workers))
         self._selector = selectors.DefaultSelector()
         self._announced = False
         self._stopping = False
@@ -130,7 +132,7 @@ class Supervisor:
             for other, listener in enumerate(self._listeners.sockets):
                 if other != number:
                     listener.close()
-            return work(self._settings, Post(self._listeners.sockets[number], report_to))
+            return work(self._settings, Post(number, self._listeners.sockets[number], report_to, self._board))
         except (Exception, SystemExit):
             log.exception("worker_failed", worker=number)
             return DEFECT

@@ -14,15 +14,17 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import uvicorn
 import uvloop
 
-from omnilab.app import Platform, create_app, open_platform
+from omnilab.app import create_app, open_platform
 from omnilab.errors import OmniLabError, UnavailableError
 from omnilab.serving.connection import Connection
 from omnilab.settings import Settings
+from omnilab.telemetry.metrics import MetricsBoard, serve_metrics
 from omnilab.telemetry.redaction import mask
 
 # Long enough for the event loop to take every connection that was waiting in the backlog.
@@ -46,10 +48,12 @@ class Report(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What the parent hands a worker: its listening socket and the pipe to report on."""
+    """What the parent hands a worker: its number from 0, its socket, a pipe to report on, and the shared metrics."""
 
+    number: int
     listener: socket.socket
     report_to: int
+    board: MetricsBoard
 
     def report(self, report: Report) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and this worker will be in a moment
@@ -95,7 +99,10 @@ def work(settings: Settings, post: Post) -> int:
 async def _serve(settings: Settings, post: Post) -> int:
     platform = await open_platform(settings)
     try:
-        server = _Server(_config(platform, settings), lambda: _ready(post))
+        service = create_app(platform, board=post.board, row=post.number)
+        if settings.metrics_port is not None:
+            await serve_metrics(service.metrics, host=settings.metrics_host, port=settings.metrics_port)
+        server = _Server(_config(service, settings), lambda: _ready(post))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         await server.serve(sockets=[post.listener])
     finally:
@@ -111,9 +118,9 @@ def _ready(post: Post) -> None:
     post.report(Report())
 
 
-def _config(platform: Platform, settings: Settings) -> uvicorn.Config:
+def _config(service: Any, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(platform),
+        service,
         http=Connection,
         loop="none",
         ws="none",

@@ -58,11 +58,10 @@ class _Reading:
         for key, value in self._toml_content(path).items():
             if key not in KNOWN:
                 self._report(f"{key} in {path}", "is no setting" + _nearest(key, KNOWN))
-            elif isinstance(value, bool | dict):
-                self._report(f"{key} in {path}", "must be a text, a number or a list of texts")
+            elif isinstance(value, dict):
+                self._report(f"{key} in {path}", "must be a text, a number, true, false or a list of texts")
             else:
-                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-                self._raw[key] = (f"{key} in {path}", text)
+                self._raw[key] = (f"{key} in {path}", _toml_text(value))
 
     def _toml_content(self, path: Path) -> dict[str, Any]:
         try:
@@ -200,6 +199,13 @@ class _Reading:
                 f"the development master key cannot be kept here: {error.strerror}",
             )
             return None
+
+
+def _toml_text(value: object) -> str:
+    """The text that the same value has in the environment."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _nearest(name: str, known: tuple[str, ...] | list[str]) -> str:

@@ -81,6 +81,8 @@ class Settings:
     """Address that the metrics port listens on."""
     drain_seconds: int = 30
     """How long a stopping worker lets running requests finish."""
+    access_log: bool = True
+    """One log line for each request; `off` = none."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: str = "auto"

@@ -37,6 +37,12 @@ def _number(low: int, high: int, *, may_be_off: bool = False) -> Callable[[str],
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return text == "on"
+
+
 def _quota(text: str) -> str | None:
     if text == "off":
         return None
@@ -110,6 +116,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "metrics_port": _number(1, 65535, may_be_off=True),
     "metrics_host": _address,
     "drain_seconds": _number(1, 3600),
+    "access_log": _switch,
     "log_level": one_of(LOG_LEVELS),
     "log_format": one_of(LOG_FORMATS),
 }
