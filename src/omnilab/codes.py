@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnilab.checks import CHECKS as CHECKS
+from omnilab.checks import CHECKS
+
+__all__ = ["CHECKS", "CODES", "Code"]
 
 
 @dataclass(frozen=True, slots=True)
