@@ -1,0 +1,1 @@
+"""HOUSE: deciding and issuing access tokens; signing keys; metadata and JWKS."""

@@ -1,0 +1,1 @@
+"""The nouns and pure rules of tokens: no I/O, no clock, no randomness."""

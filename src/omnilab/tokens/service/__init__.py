@@ -1,0 +1,1 @@
+"""The verbs of tokens: issuing, and the life of the signing keys."""

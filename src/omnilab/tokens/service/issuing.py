@@ -1,0 +1,215 @@
+"""Issuing an access token: proof, standing, quota, right, signature, record; in this order, and nothing skipped.
+
+No token leaves before its audit record is durable. To a stranger an unknown client
+and a wrong secret are the same words after the same work. Must not know how a request came in or how it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from omnilab.audit.service import AuditService
+from omnilab.clock import Clock
+from omnilab.crypto.client_secret import secret_digest
+from omnilab.errors import LimitError, OmniLabError, Subject, TokenRefusedError
+from omnilab.quotas.service import QuotaService
+from omnilab.tenancy.service.means import Touched
+from omnilab.tenancy.snapshot import ClientEntry, SecretEntry, Snapshot
+from omnilab.tokens.model.claims import last_claim, timed_claims
+from omnilab.tokens.model.decision import decide_right, decide_standing
+from omnilab.tokens.model.request import TokenRequest
+from omnilab.tokens.model.secret_text import check_secret_text
+from omnilab.tokens.service.keyring import Keyring
+from omnilab.tokens.service.template import TokenTemplate, TokenTemplates
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who issues: what goes into every token, and what turns a secret into its stored form."""
+
+    environment: str
+    issuer: str
+    pepper: bytes
+    token_url_of: Callable[[str], str]
+    """tenant key → where that tenant's clients get their tokens"""
+
+    def __repr__(self) -> str:
+        return f"Issuer(environment={self.environment!r}, issuer={self.issuer!r})"
+
+
+class SecretUses(Protocol):
+    """What is counted with every token, in memory; `tenancy` writes the sums every other second."""
+
+    def used(self, tenant_id: str, secret_id: str, at_ms: int, address: str) -> None: ...
+
+
+class Tripwire(Protocol):
+    """What happens to a secret that was seen in a browser (`tenancy.secrets`)."""
+
+    async def mark_exposed(self, touched: Touched, *, request_id: str) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The services that issuing stands on."""
+
+    snapshot: Snapshot
+    quotas: QuotaService
+    audit: AuditService
+    uses: SecretUses
+    tripwire: Tripwire
+    keyring: Keyring
+    clock: Clock
+
+
+class TokenService:
+    """Issues tokens from the snapshot in memory; its only wait is the group commit."""
+
+    def __init__(self, issuer: Issuer, parts: Parts) -> None:
+        self._issuer = issuer
+        self._snapshot = parts.snapshot
+        self._quotas = parts.quotas
+        self._audit = parts.audit
+        self._uses = parts.uses
+        self._tripwire = parts.tripwire
+        self._keyring = parts.keyring
+        self._clock = parts.clock
+        self._templates = TokenTemplates(issuer.issuer)
+        # `iat`, `exp` and their encoding are the same for all tokens of one second and lifetime.
+        self._second = 0
+        self._times: dict[int, bytes] = {}
+
+    async def issue(self, request: TokenRequest, answer_headers: list[Header]) -> bytes:
+        """The JSON of the answer (RFC 6749 §5.1), once the record is durable.
+
+        What the quota says goes to `answer_headers`, for refusals after it too. Raises TokenRefusedError, LimitError
+        or UnavailableError; `subject` is set once the secret has proved right.
+        """
+        client, secret = await self._authenticate(request)
+        now_ms = self._clock.now_ms()
+        try:
+            decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
+            await self._charge(client, answer_headers)
+            template = self._template_of(request, client, secret)
+        except OmniLabError as error:
+            error.subject = subject_of(client, secret)
+            raise
+        answer = template.answer(self._sign(template, now_ms // 1000, request.request_id))
+        await self._record(request, template, now_ms)
+        return answer
+
+    async def refuse_browser(self, request: TokenRequest) -> NoReturn:
+        """Refuse a request that a browser sent; a right secret in it counts as exposed from now on."""
+        refusal = TokenRefusedError(
+            "browser_request",
+            "The request came from a browser (Origin or Sec-Fetch-Site): a client secret must never be in one. "
+            "Ask for tokens from your backend and have the secret replaced.",
+            check="browser",
+            expected="a backend: neither Origin nor Sec-Fetch-Site",
+            found="a browser's header",
+        )
+        found = await self._find(request)
+        if found is not None:
+            client, secret = found
+            refusal.subject = subject_of(client, secret)
+            if secret.exposed_at is None:
+                await self._tripwire.mark_exposed(_touched(client, secret), request_id=request.request_id)
+        raise refusal
+
+    async def _authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
+        try:
+            check_secret_text(request, self._issuer.environment)
+            found = await self._find(request)
+            if found is None:
+                raise _wrong_credentials()
+        except TokenRefusedError as refusal:
+            await self._count_failure(request)
+            raise refusal
+        await self._quotas.authenticated(request.address_group, found[0].client_id)
+        return found
+
+    async def _find(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry] | None:
+        """Whose credential it is. The digest is made and looked for whether the client exists or not."""
+        pepper = self._issuer.pepper
+        for client_id, secret in request.presented:
+            digest = secret_digest(pepper, client_id, secret.reveal())
+            found = await self._snapshot.find_credential(client_id, digest)
+            if found is not None:
+                return found
+        return None
+
+    async def _count_failure(self, request: TokenRequest) -> None:
+        """Raises LimitError once there were too many: only a wrong secret ever meets this bound."""
+        client_id = request.presented[0].client_id
+        verdict = await self._quotas.failed_authentication(request.address_group, client_id)
+        if verdict.refused:
+            raise LimitError(
+                "too_many_failed_authentications",
+                "Too many failed authentications from this address; correct the credentials before the next attempt.",
+                retry_after_seconds=verdict.retry_after_seconds,
+                check="credential",
+                expected="a known client_id with one of its secrets",
+                found="a wrong one, after too many others from this address",
+            ) from None
+
+    async def _charge(self, client: ClientEntry, answer_headers: list[Header]) -> None:
+        allowance = await self._quotas.charge("token", client)
+        if allowance.headers:
+            answer_headers.extend(allowance.headers)
+
+    def _template_of(self, request: TokenRequest, client: ClientEntry, secret: SecretEntry) -> TokenTemplate:
+        """What is the same for every such token. It lives and dies with the client's entry in the snapshot."""
+        key = (secret.secret_id, request.audience, request.scope, request.audience_optional)
+        template = client.memo.get(key)
+        if isinstance(template, TokenTemplate):
+            return template
+        right = decide_right(request, client)
+        made = self._templates.make(client, secret, right)
+        # Other spellings of one scope are not kept: a caller could fill the memory with them.
+        if not right.asked or right.scope == request.scope:
+            self._templates.keep(client.memo, key, made)
+        return made
+
+    def _sign(self, template: TokenTemplate, now: int, token_id: str) -> bytes:
+        """The compact JWS (RFC 7515 §7.1); `now` in seconds since 1970 UTC."""
+        if now != self._second:
+            self._second, self._times = now, {}
+        times = self._times.get(template.lifetime_seconds)
+        if times is None:
+            times = self._times[template.lifetime_seconds] = timed_claims(now, template.lifetime_seconds)
+        signer = self._keyring.signer(template.algorithm)
+        signing_input = signer.header + template.claims + times + last_claim(token_id)
+        return signing_input + b"." + signer.sign(signing_input)
+
+    async def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> None:
+        """Wait until the record is durable."""
+        self._uses.used(template.tenant_id, template.secret_id, now_ms, request.address)
+        if request.caller_request_id is None:
+            body = template.audit_body(request, now_ms)
+            await self._audit.record_encoded(template.tenant_id, request.request_id, body)
+        else:
+            await self._audit.record(template.audit_record(request, now_ms))
+
+
+def subject_of(client: ClientEntry, secret: SecretEntry) -> Subject:
+    """Whom a right secret proved the caller to be."""
+    return Subject(client.tenant.tenant_id, client.tenant.tenant, client.client_id, secret.secret_id)
+
+
+def _touched(client: ClientEntry, secret: SecretEntry) -> Touched:
+    return Touched(client.tenant.tenant_id, client.tenant.tenant, client.client_id, secret.secret_id)
+
+
+def _wrong_credentials() -> TokenRefusedError:
+    return TokenRefusedError(
+        "client_authentication_failed",
+        "The client_id is unknown or the client_secret is wrong; check that both belong together, "
+        "to this environment and to this host.",
+        check="credential",
+        expected="a known client_id with one of its secrets",
+        found="an unknown client_id or a wrong client_secret",
+    )

@@ -1,0 +1,127 @@
+"""The life of the signing keys: made by `init`, promoted and retired by `keys rotate`, listed by `keys list`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from omnilab.audit.model import Actor, AuditRecord
+from omnilab.audit.service import AuditService
+from omnilab.clock import Clock
+from omnilab.crypto.random import new_id
+from omnilab.crypto.sealing import MasterKey
+from omnilab.crypto.signing import ALGORITHMS, generate_private_key, private_key_der, public_jwk
+from omnilab.storage.changes import append_change
+from omnilab.storage.database import Database, Transaction
+from omnilab.storage.tables import PLATFORM_TENANT
+from omnilab.tokens import store
+from omnilab.tokens.model.decision import utc
+from omnilab.tokens.model.keys import SigningKey, decide_rotation, is_published, missing_keys
+from omnilab.tokens.service.keyring import SEAL_KIND
+
+SealedKey = tuple[SigningKey, bytes]
+
+
+class KeyService:
+    """What operators do with signing keys. Every change is announced on the feed and recorded with its actor."""
+
+    def __init__(
+        self, db: Database, master_key: MasterKey, *, clock: Clock, audit: AuditService, ids: Callable[[], str]
+    ) -> None:
+        self._db = db
+        self._master_key = master_key
+        self._clock = clock
+        self._audit = audit
+        self._ids = ids
+
+    async def list_keys(self) -> list[SigningKey]:
+        """All keys, by algorithm and age; private halves stay where they are."""
+        return await store.list_keys(self._db)
+
+    async def list_documents(self) -> list[dict[str, str | None]]:
+        """The same as operators see them; times are RFC 3339 in UTC."""
+        return [_document(key) for key in await self.list_keys()]
+
+    async def rotate(self, *, actor: Actor, at_once: bool = False) -> list[SigningKey]:
+        """Promote every `next` key, retire every `current` one, and make new `next` keys; returns all keys then.
+
+        Raises ProvisioningError `rotation_too_early` (see `decide_rotation`) unless `at_once`.
+        """
+        now_ms = self._clock.now_ms()
+        # An RSA key takes a second to make, and the writer's turn is short: make them before.
+        fresh = [new_key(self._master_key, algorithm, "next", now_ms) for algorithm in ALGORITHMS]
+
+        async def unit(tx: Transaction) -> None:
+            keys = await store.list_keys(tx)
+            decide_rotation(keys, now_ms=now_ms, at_once=at_once)
+            await _move_on(tx, keys, now_ms)
+            await store.add_keys(tx, fresh)
+            await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
+            self._audit.record_in(tx, self._rotated(actor, fresh, now_ms, at_once=at_once))
+
+        await self._db.write(unit)
+        return await self.list_keys()
+
+    def _rotated(self, actor: Actor, fresh: list[SealedKey], now_ms: int, *, at_once: bool) -> AuditRecord:
+        return AuditRecord(
+            request_id=self._ids(),
+            occurred_at=now_ms,
+            tenant_id=PLATFORM_TENANT,
+            endpoint="keys:rotate",
+            outcome="granted",
+            details={f"next_{key.algorithm}": key.key_id for key, _ in fresh} | {"at_once": int(at_once)},
+            actor=actor,
+        )
+
+
+async def create_missing_keys(db: Database, master_key: MasterKey, *, now_ms: int) -> None:
+    """For `init`: a current and a next key for each algorithm, where there are none. Safe to call again."""
+    missing = missing_keys(await store.list_keys(db))
+    if not missing:
+        return
+    made = {(algorithm, status): new_key(master_key, algorithm, status, now_ms) for algorithm, status in missing}
+
+    async def unit(tx: Transaction) -> None:
+        wanted = missing_keys(await store.list_keys(tx))
+        await store.add_keys(tx, [made[pair] for pair in wanted if pair in made])
+        await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
+
+    await db.write(unit)
+
+
+def new_key(master_key: MasterKey, algorithm: str, status: str, now_ms: int) -> SealedKey:
+    """A fresh key and its sealed private half."""
+    private = generate_private_key(algorithm)
+    key_id = new_id("key_")
+    key = SigningKey(
+        key_id=key_id,
+        algorithm=algorithm,
+        status=status,
+        public_jwk=msgspec.json.encode(public_jwk(private, key_id, algorithm)).decode(),
+        created_at=now_ms,
+        activated_at=now_ms if status == "current" else None,
+    )
+    return key, master_key.seal(SEAL_KIND, key_id, private_key_der(private))
+
+
+def _document(key: SigningKey) -> dict[str, str | None]:
+    return {
+        "key_id": key.key_id,
+        "algorithm": key.algorithm,
+        "status": key.status,
+        "created_at": utc(key.created_at),
+        "activated_at": None if key.activated_at is None else utc(key.activated_at),
+        "retired_at": None if key.retired_at is None else utc(key.retired_at),
+    }
+
+
+async def _move_on(tx: Transaction, keys: list[SigningKey], now_ms: int) -> None:
+    """next → current → retired → gone."""
+    for key in keys:
+        if key.status == "next":
+            await store.activate_key(tx, key.key_id, now_ms)
+        elif key.status == "current":
+            await store.retire_key(tx, key.key_id, now_ms)
+        elif not is_published(key, now_ms):
+            await store.remove_key(tx, key.key_id)

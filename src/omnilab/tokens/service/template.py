@@ -1,0 +1,101 @@
+"""What is the same for every token of one client, secret, audience and scope: made once, kept with the client's entry.
+
+Promises that what is kept is bounded for the whole process and holds no secret. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from omnilab.audit.model import TOKEN_ENDPOINT, AuditRecord, decode, encode
+from omnilab.tenancy.snapshot import ClientEntry, SecretEntry
+from omnilab.tokens.model.claims import fixed_claims
+from omnilab.tokens.model.decision import Right
+from omnilab.tokens.model.request import TokenRequest
+
+# About 1.5 kB each, 15 MB a worker at most; one that is not kept costs 10 µs.
+KEPT_TEMPLATES = 10_000
+
+# Placeholders in the record's text. No real value holds a control character: JSON writes it escaped.
+_REQUEST_ID, _ADDRESS, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
+
+
+class TokenTemplate:
+    """The parts of one kind of token, its answer and its record."""
+
+    __slots__ = ("_audit", "_tail", "algorithm", "claims", "lifetime_seconds", "secret_id", "tenant_id")
+
+    def __init__(self, claims: bytes, record: AuditRecord, right: Right) -> None:
+        self.algorithm = right.audience.algorithm
+        self.lifetime_seconds = right.audience.lifetime_seconds
+        self.claims = claims
+        self.tenant_id = record.tenant_id
+        self.secret_id = str(record.secret_id)
+        self._audit = _with_places(encode(record).decode())
+        self._tail = _answer_tail(right)
+
+    def answer(self, token: bytes) -> bytes:
+        """The whole answer: exactly three fields, and `scope` only where one was asked for."""
+        return b'{"access_token":"' + token + self._tail
+
+    def audit_body(self, request: TokenRequest, now_ms: int) -> bytes:
+        """The text of the record that this token was granted."""
+        text = self._audit % {"request_id": request.request_id, "at": now_ms, "address": request.address}
+        return text.encode()
+
+    def audit_record(self, request: TokenRequest, now_ms: int) -> AuditRecord:
+        """The same with the caller's own request id, which is a quoted value and must be masked."""
+        record = decode(self.audit_body(request, now_ms))
+        return msgspec.structs.replace(record, caller_request_id=request.caller_request_id)
+
+
+class TokenTemplates:
+    """Makes templates, and keeps so many at most in the `memo` of their clients' entries."""
+
+    def __init__(self, issuer: str, *, kept: int = KEPT_TEMPLATES) -> None:
+        self._issuer = issuer
+        self._limit = kept
+        self._kept: deque[tuple[dict[object, object], object]] = deque()
+
+    def make(self, client: ClientEntry, secret: SecretEntry, right: Right) -> TokenTemplate:
+        """A template for what was decided."""
+        record = AuditRecord(
+            request_id=_REQUEST_ID,
+            occurred_at=_OCCURRED_AT,
+            tenant_id=client.tenant.tenant_id,
+            endpoint=TOKEN_ENDPOINT,
+            outcome="granted",
+            tenant=client.tenant.tenant,
+            client_id=client.client_id,
+            secret_id=secret.secret_id,
+            address=_ADDRESS,
+            details={"audience": right.audience.audience, "scope": right.scope},
+        )
+        return TokenTemplate(fixed_claims(self._issuer, client, secret, right), record, right)
+
+    def keep(self, memo: dict[object, object], key: object, template: TokenTemplate) -> None:
+        """Keep a template in its client's memo; the oldest one kept makes room."""
+        if len(self._kept) >= self._limit:
+            oldest, its_key = self._kept.popleft()
+            oldest.pop(its_key, None)
+        memo[key] = template
+        self._kept.append((memo, key))
+
+
+def _with_places(text: str) -> str:
+    """A format text with a place for each value that changes. The quotes belong to what is replaced: a real value
+    that spells a placeholder has its backslash doubled."""
+    return (
+        text.replace("%", "%%")
+        .replace(r'"\u0001"', '"%(request_id)s"')
+        .replace(r'"\u0002"', '"%(address)s"')
+        .replace(f'"occurred_at":{_OCCURRED_AT}', '"occurred_at":%(at)d')
+    )
+
+
+def _answer_tail(right: Right) -> bytes:
+    """What follows the token. A scope is made of endpoint names: nothing in it to escape."""
+    scope = b',"scope":"%b"' % right.scope.encode() if right.asked else b""
+    return b'","token_type":"Bearer","expires_in":%d%b}' % (right.audience.lifetime_seconds, scope)
