@@ -1,0 +1,145 @@
+"""Charging calls against quotas, and counting failed authentications.
+
+Promises that a refused call costs nothing, neither of its own counter nor of the other one, and that all state is
+bounded. Every worker counts for itself: at most workers × quota calls pass. The verbs are async so that a shared
+counter (Redis) can stand in for the ones in memory.
+"""
+
+from __future__ import annotations
+
+from omnilab.clock import Clock
+from omnilab.quotas.failures import ALLOWED, FailedAuthentications, FloodSummary, Verdict
+from omnilab.quotas.model import (
+    UNLIMITED,
+    Allowance,
+    Header,
+    Quota,
+    QuotaExceededError,
+    QuotaKind,
+    QuotaLimits,
+    QuotaSubject,
+    policy_header,
+    whole_seconds,
+)
+from omnilab.quotas.windows import MAX_WINDOWS, MemoryWindows, Window
+
+
+class QuotaService:
+    """The limits of one process.
+
+    salt: 16 or more random bytes of this process (`omnilab.crypto.random.random_bytes`).
+    max_windows: bound on the clients and tenants counted at a time, for tokens and for calls each.
+    """
+
+    def __init__(self, limits: QuotaLimits, clock: Clock, *, salt: bytes, max_windows: int = MAX_WINDOWS) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._windows: dict[QuotaKind, MemoryWindows] = {
+            "token": MemoryWindows(max_windows),
+            "api": MemoryWindows(max_windows),
+        }
+        self._failures = FailedAuthentications(
+            per_client=limits.failed_per_client_per_minute,
+            per_address=limits.failed_per_address_per_minute,
+            salt=salt[:64],  # BLAKE2b's longest key
+        )
+
+    async def charge(self, kind: QuotaKind, subject: QuotaSubject) -> Allowance:
+        """Count one call of a proved client. Raises QuotaExceededError when its quota or its tenant's is used up."""
+        limits = self._limits
+        client_quota, tenant_quota = limits.for_client(kind, subject), limits.for_tenant(kind, subject)
+        if client_quota is None and tenant_quota is None:
+            return UNLIMITED
+        now = self._clock.monotonic()
+        client = self._window(kind, subject.client_id, client_quota, now)
+        tenant = self._window(kind, subject.tenant.tenant_id, tenant_quota, now)
+        passes = (client is None or client.count < client.quota.amount) and (
+            tenant is None or tenant.count < tenant.quota.amount
+        )
+        if passes:
+            # Counted only now: a call that one counter refuses must not use up the other.
+            if client is not None:
+                client.count += 1
+            if tenant is not None:
+                tenant.count += 1
+        headers = (policy_header(client_quota, tenant_quota), _standing_header(client, tenant, now))
+        if passes:
+            return Allowance(headers)
+        raise _exceeded(kind, client, tenant, now=now, headers=headers)
+
+    def _window(self, kind: QuotaKind, key: str, quota: Quota | None, now: float) -> Window | None:
+        if quota is None:
+            return None
+        windows = self._windows[kind]
+        return windows.find(key, quota, now) or windows.open(key, quota, now)
+
+    async def peek(self, subject: QuotaSubject) -> dict[str, dict[str, dict[str, int] | None]]:
+        """How the quotas of a client stand, without counting: `{"token": {"client": {…}, "tenant": {…}}, "api": …}`.
+
+        Each has `limit`, `window_seconds`, `remaining` and `resets_in_seconds`; null where nothing is limited.
+        """
+        now = self._clock.monotonic()
+        kinds: tuple[QuotaKind, ...] = ("token", "api")
+        return {
+            kind: {
+                "client": self._state(kind, subject.client_id, self._limits.for_client(kind, subject), now),
+                "tenant": self._state(kind, subject.tenant.tenant_id, self._limits.for_tenant(kind, subject), now),
+            }
+            for kind in kinds
+        }
+
+    def _state(self, kind: QuotaKind, key: str, quota: Quota | None, now: float) -> dict[str, int] | None:
+        if quota is None:
+            return None
+        window = self._windows[kind].find(key, quota, now)
+        return {
+            "limit": quota.amount,
+            "window_seconds": quota.window_seconds,
+            "remaining": quota.amount if window is None else window.remaining,
+            "resets_in_seconds": quota.window_seconds if window is None else whole_seconds(window.closes_at - now),
+        }
+
+    async def failed_authentication(self, address: str, client_id: str) -> Verdict:
+        """Count a wrong secret. address: as `Exchange.address_group` has it; client_id: as claimed.
+
+        A verdict that is `refused` is answered 429 and not recorded singly: it stands in the summary.
+        """
+        if not self._failures.is_on:
+            return ALLOWED
+        clock = self._clock
+        return self._failures.failed(address, client_id, now=clock.monotonic(), now_ms=clock.now_ms())
+
+    async def authenticated(self, address: str, client_id: str) -> None:
+        """A right secret came: what failed before for this address and client no longer counts."""
+        if self._failures.is_on:
+            self._failures.forgive(address, client_id, now=self._clock.monotonic())
+
+    def take_flood(self, *, finished_only: bool = True) -> FloodSummary | None:
+        """The refusals by 429 of the minute that is over, for one audit record; with False also of the current one.
+
+        To be asked once a second, and with False once at stop.
+        """
+        return self._failures.take_flood(now=self._clock.monotonic(), finished_only=finished_only)
+
+
+def _standing_header(client: Window | None, tenant: Window | None, now: float) -> Header:
+    """`RateLimit`: what remains (`r`) and the whole seconds until the window closes (`t`), by quota."""
+    if client is not None and tenant is not None:
+        return b"ratelimit", b'"client";r=%d;t=%d, "tenant";r=%d;t=%d' % (
+            client.remaining,
+            whole_seconds(client.closes_at - now),
+            tenant.remaining,
+            whole_seconds(tenant.closes_at - now),
+        )
+    scope, window = (b"client", client) if client is not None else (b"tenant", tenant)
+    assert window is not None
+    return b"ratelimit", b'"%b";r=%d;t=%d' % (scope, window.remaining, whole_seconds(window.closes_at - now))
+
+
+def _exceeded(
+    kind: QuotaKind, client: Window | None, tenant: Window | None, *, now: float, headers: tuple[Header, ...]
+) -> QuotaExceededError:
+    """The refusal by the counter that stays closed longest, so that its Retry-After is enough for both."""
+    full = [(window.closes_at, whose, window) for whose, window in (("client", client), ("tenant", tenant)) if window]
+    closes_at, whose, window = max(each for each in full if each[2].remaining == 0)
+    return QuotaExceededError(kind, window.quota, whose=whose, seconds=closes_at - now, headers=headers)
