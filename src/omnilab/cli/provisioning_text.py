@@ -1,0 +1,41 @@
+"""What people read about provisioning: the words under a table or a changed thing. Knows documents, not services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from omnilab.cli.output import describe, table
+
+Document = Mapping[str, object]
+
+
+def without(document: Document, *names: str) -> dict[str, object]:
+    """A document less the fields that people are told in another way."""
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def switched(what: str, document: Document) -> str:
+    """One line on a switch that was thrown, or stood so already."""
+    already = "" if document["changed"] else "already "
+    return f"{what} is {already}{document['status']}."
+
+
+def rights_changed(whose: str, verb: str, asked: Sequence[str], document: Document) -> str:
+    """What an `allow` or `withdraw` did, and what holds now. `verb` is `allowed` or `withdrawn`."""
+    changed = document["changed"]
+    done = [name for name in asked if isinstance(changed, list) and name in changed]
+    same = [name for name in dict.fromkeys(asked) if name not in done]
+    lines = [f"{whose}: {verb} {', '.join(done)}." if done else f"{whose}: nothing to do."]
+    if same:
+        lines.append(f"{'Allowed' if verb == 'allowed' else 'Not allowed'} already: {', '.join(same)}.")
+    return "\n".join(lines)
+
+
+def shown_once(document: Document) -> str:
+    """A new credential line by line, with the warning that belongs to it."""
+    return f"{describe(document)}\n\nThe secret is shown this once and stored nowhere: keep it now, on a server only."
+
+
+def columns(documents: Sequence[Document], *names: str, empty: str) -> str:
+    """The named fields of documents as a table."""
+    return table(names, [[each[name] for name in names] for each in documents], empty=empty)
