@@ -7,9 +7,21 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from omnilab.quotas.service import QuotaService
+from omnilab.settings import Settings
 from omnilab.tokens.routes.body import TokenParameters
-from omnilab.tokens.routes.documents import JWKS_PATH, METADATA_PATH, TOKEN_PATH, Documents, JsonWebKeySet, Metadata
+from omnilab.tokens.routes.documents import (
+    JWKS_PATH,
+    METADATA_PATH,
+    TOKEN_PATH,
+    Documents,
+    JsonWebKeySet,
+    Metadata,
+    metadata_of,
+)
 from omnilab.tokens.routes.token import TokenEndpoint
+from omnilab.tokens.service.issuing import TokenService
+from omnilab.tokens.service.keyring import Keyring
 from omnilab.tokens.service.whoami import WhoAmI, WhoAmIService
 from omnilab.web.exchange import Exchange
 from omnilab.web.operation import Operation
@@ -54,8 +66,12 @@ class TokenAnswer(msgspec.Struct, omit_defaults=True):
     scope: str = ""
 
 
-def token_operations(endpoint: TokenEndpoint, whoami: WhoAmIService, documents: Documents) -> list[Operation]:
+def token_operations(
+    tokens: TokenService, keyring: Keyring, quotas: QuotaService, settings: Settings
+) -> list[Operation]:
     """Token, whoami, JWKS and metadata."""
+    whoami = WhoAmIService(quotas, environment=settings.environment)
+    documents = Documents(keyring, metadata_of(settings.public_url, settings.docs_url))
 
     async def answer_whoami(exchange: Exchange) -> None:
         await exchange.answer(200, msgspec.json.encode(await whoami.describe(exchange.caller)))
@@ -65,7 +81,7 @@ def token_operations(endpoint: TokenEndpoint, whoami: WhoAmIService, documents: 
             method="POST",
             path=TOKEN_PATH,
             operation_id="token",
-            handler=endpoint,
+            handler=TokenEndpoint(tokens),
             summary="Get an access token",
             description="Client credentials grant (RFC 6749 §4.4). Takes JSON, a form, and HTTP Basic.",
             tag="Tokens",

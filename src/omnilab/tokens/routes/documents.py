@@ -75,8 +75,8 @@ class Documents:
 
     async def answer_jwks(self, exchange: Exchange) -> None:
         """`GET /.well-known/jwks.json`, on every host: a guard may know only its tenant's."""
-        document = self._keyring.document()
-        await _answer_cached(exchange, document.body, document.etag)
+        jwks = self._keyring.jwks()
+        await _answer_cached(exchange, jwks.body, jwks.etag)
 
     async def answer_metadata(self, exchange: Exchange) -> None:
         """`GET /.well-known/oauth-authorization-server`, on the issuer's own host only (RFC 8414 §3.3)."""

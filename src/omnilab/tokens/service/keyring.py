@@ -24,12 +24,12 @@ from omnilab.tokens.store import list_current_private_keys, list_keys
 SEAL_KIND = "signing_key"
 
 
-class JwksDocument(msgspec.Struct, frozen=True):
-    """The published keys as they are sent; `good_until_ms` is when a retired key falls out."""
+class Jwks(msgspec.Struct, frozen=True):
+    """The published keys, as a JWK Set and as they are sent; `good_until_ms` is when a retired key falls out."""
 
+    document: dict[str, Any]
     body: bytes
     etag: bytes
-    key_set: dict[str, Any]
     good_until_ms: float
 
 
@@ -51,16 +51,14 @@ class Keyring:
             raise UnavailableError(f"there is no signing key for {algorithm}: run `omnilab init`")
         return signer
 
-    def document(self) -> JwksDocument:
-        """What verifiers need now: next, current, and retired keys until their last token has expired."""
-        now_ms = self._clock.now_ms()
-        if now_ms >= self._jwks.good_until_ms:
-            self._jwks = _publish(self._keys, now_ms)
-        return self._jwks
+    def jwks(self) -> Jwks:
+        """What verifiers need now: next, current, and retired keys until their last token has expired.
 
-    def jwks(self) -> dict[str, Any]:
-        """The JWK Set for a guard in this process: the same object until the keys change."""
-        return self.document().key_set
+        The same object until the keys change.
+        """
+        if self._jwks.good_until_ms <= self._clock.now_ms():
+            self._jwks = _publish(self._keys, self._clock.now_ms())
+        return self._jwks
 
     async def load(self) -> None:
         """Read all keys. Raises UnavailableError, or SealBrokenError under another master key."""
@@ -81,9 +79,9 @@ class Keyring:
         return Signer(key_id, algorithm, load_private_key(self._master_key.open(SEAL_KIND, key_id, sealed)))
 
 
-def _publish(keys: list[SigningKey], now_ms: int) -> JwksDocument:
-    key_set = {"keys": jwks(keys, now_ms)}
-    body = msgspec.json.encode(key_set)
+def _publish(keys: list[SigningKey], now_ms: int) -> Jwks:
+    document = {"keys": jwks(keys, now_ms)}
+    body = msgspec.json.encode(document)
     leaving = [gone_at(key) for key in keys if key.status == "retired" and is_published(key, now_ms)]
     etag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
-    return JwksDocument(body, etag, key_set, min(leaving, default=float("inf")))
+    return Jwks(document, body, etag, min(leaving, default=float("inf")))

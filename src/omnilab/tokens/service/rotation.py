@@ -35,6 +35,22 @@ class KeyService:
         self._audit = audit
         self._ids = ids
 
+    async def ensure(self, *, actor: Actor) -> list[str]:
+        """For `init`: a current and a next key for each algorithm where there are none; returns the ids of new ones."""
+        now_ms = self._clock.now_ms()
+        missing = missing_keys(await self.list_keys())
+        made = {pair: new_key(self._master_key, *pair, now_ms=now_ms) for pair in missing}
+        if not made:
+            return []
+
+        async def unit(tx: Transaction) -> list[str]:
+            # Another `init` may have been quicker.
+            fresh = [made[pair] for pair in missing_keys(await store.list_keys(tx)) if pair in made]
+            await self._add(tx, fresh, "keys:create", actor=actor, now_ms=now_ms)
+            return [key.key_id for key, _ in fresh]
+
+        return await self._db.write(unit)
+
     async def list_keys(self) -> list[SigningKey]:
         """All keys, by algorithm and age; private halves stay where they are."""
         return await store.list_keys(self._db)
@@ -50,47 +66,34 @@ class KeyService:
         """
         now_ms = self._clock.now_ms()
         # An RSA key takes a second to make, and the writer's turn is short: make them before.
-        fresh = [new_key(self._master_key, algorithm, "next", now_ms) for algorithm in ALGORITHMS]
+        fresh = [new_key(self._master_key, algorithm, "next", now_ms=now_ms) for algorithm in ALGORITHMS]
 
         async def unit(tx: Transaction) -> None:
             keys = await store.list_keys(tx)
             decide_rotation(keys, now_ms=now_ms, at_once=at_once)
             await _move_on(tx, keys, now_ms)
-            await store.add_keys(tx, fresh)
-            await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
-            self._audit.record_in(tx, self._rotated(actor, fresh, now_ms, at_once=at_once))
+            await self._add(tx, fresh, "keys:rotate-now" if at_once else "keys:rotate", actor=actor, now_ms=now_ms)
 
         await self._db.write(unit)
         return await self.list_keys()
 
-    def _rotated(self, actor: Actor, fresh: list[SealedKey], now_ms: int, *, at_once: bool) -> AuditRecord:
-        return AuditRecord(
+    async def _add(self, tx: Transaction, fresh: list[SealedKey], verb: str, *, actor: Actor, now_ms: int) -> None:
+        """Add keys, announce it to every process, and record who did it, in one transaction."""
+        await store.add_keys(tx, fresh)
+        await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
+        record = AuditRecord(
             request_id=self._ids(),
             occurred_at=now_ms,
             tenant_id=PLATFORM_TENANT,
-            endpoint="keys:rotate",
+            endpoint=verb,
             outcome="granted",
-            details={f"next_{key.algorithm}": key.key_id for key, _ in fresh} | {"at_once": int(at_once)},
+            details={f"{key.algorithm} {key.status}": key.key_id for key, _ in fresh},
             actor=actor,
         )
+        self._audit.record_in(tx, record)
 
 
-async def create_missing_keys(db: Database, master_key: MasterKey, *, now_ms: int) -> None:
-    """For `init`: a current and a next key for each algorithm, where there are none. Safe to call again."""
-    missing = missing_keys(await store.list_keys(db))
-    if not missing:
-        return
-    made = {(algorithm, status): new_key(master_key, algorithm, status, now_ms) for algorithm, status in missing}
-
-    async def unit(tx: Transaction) -> None:
-        wanted = missing_keys(await store.list_keys(tx))
-        await store.add_keys(tx, [made[pair] for pair in wanted if pair in made])
-        await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
-
-    await db.write(unit)
-
-
-def new_key(master_key: MasterKey, algorithm: str, status: str, now_ms: int) -> SealedKey:
+def new_key(master_key: MasterKey, algorithm: str, status: str, *, now_ms: int) -> SealedKey:
     """A fresh key and its sealed private half."""
     private = generate_private_key(algorithm)
     key_id = new_id("key_")

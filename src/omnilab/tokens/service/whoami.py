@@ -9,7 +9,7 @@ import msgspec
 
 from omnilab.guard import Caller
 from omnilab.quotas.service import QuotaService
-from omnilab.tenancy.snapshot import ClientEntry, Snapshot
+from omnilab.tenancy.snapshot import ClientEntry
 from omnilab.tokens.model.decision import utc
 
 QuotaState = dict[str, dict[str, dict[str, int] | None]]
@@ -34,17 +34,16 @@ class WhoAmI(msgspec.Struct):
 
 
 class WhoAmIService:
-    """Answers from the snapshot and the quotas; `environment` is the deployment's."""
+    """Answers from the caller's standing and the quotas; `environment` is the deployment's."""
 
-    def __init__(self, snapshot: Snapshot, quotas: QuotaService, *, environment: str) -> None:
-        self._snapshot = snapshot
+    def __init__(self, quotas: QuotaService, *, environment: str) -> None:
         self._quotas = quotas
         self._environment = environment
 
     async def describe(self, caller: Caller) -> WhoAmI:
         """The holder of a token that the gate has let in."""
-        client = await self._snapshot.find_client(caller.client_id)
-        assert client is not None, "the gate has seen this client a moment ago"
+        client = caller.standing
+        assert isinstance(client, ClientEntry), "here the guard's standings are the snapshot"
         secret = client.secret(caller.credential_id)
         expires_at = None if secret is None else secret.expires_at
         return WhoAmI(
