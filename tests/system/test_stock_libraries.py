@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authlib.integrations.httpx_client import OAuth2Client
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
@@ -39,7 +38,7 @@ def test_authlib(served: Served, method: str, said: dict[str, str]) -> None:
         client.client_id, client.client_secret, token_endpoint_auth_method=method, trust_env=False
     ) as http:
         token = http.fetch_token(client.token_url, grant_type="client_credentials", **extra)
-        answer = http.get(client.base_url + LIST, params={"external_id": "contact-1"})
+        answer = http.get(client.base_url + LIST, params={"external_id": "contact-1"}, timeout=10)
     assert token["token_type"] == "Bearer"
     assert token["expires_in"] == 3600
     assert answer.status_code == 200, answer.text
