@@ -1,4 +1,4 @@
-"""The nouns of the audit: a record, the operator who acts, a check of the decision trace, and how records read.
+"""The nouns of the audit: a record, the operator who acts, a check of the decision trace.
 
 Pure: no I/O, no clock. A record holds no secret, token or `external_id`; the service masks what it quotes, and
 whoever records a contact gives its HMAC only.
@@ -9,19 +9,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from omnilab.audit.checks import expected_of
-from omnilab.codes import CHECKS, CODES
-
 TOKEN_ENDPOINT = "oauth:token"
 CHECKPOINT_ENDPOINT = "audit:checkpoint"
-# The name of a claim that is no client id in our own form: it may be a secret in the wrong field.
-CLAIMED_CLIENT = "claimed_client_id"
-CLAIMED_DIGEST = "claimed_client_hmac"
-CLAIMED_TENANT = "host_tenant"
+# Names in `details` for what was claimed and not proved (see `claims.py`).
+CLAIMED_CLIENT = "claimed_client"
+CLAIMED_CLIENTS = "claimed_clients"  # of a flood: several, each with its count
+CLAIMED_TENANT = "claimed_tenant"
+COUNT = "count"
 
 Outcome = Literal["granted", "refused"]
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -98,52 +96,9 @@ def request_id_floor(at_ms: int) -> str:
     return f"{time[:8]}-{time[8:]}"
 
 
-def expand_checks(record: AuditRecord) -> list[Check]:
-    """The trace of a decision: what passed before the failed step, then that step; what was not reached is left out."""
-    names = _checks_asked(record)
-    failed = record.check if record.outcome == "refused" else None
-    passed = names[: names.index(failed)] if failed in names else names if failed is None else ()
-    trace = [Check(name, expected_of(name), "as expected", True) for name in passed]
-    if failed:
-        found = record.found or record.reason or record.code or "something else"
-        trace.append(Check(failed, record.expected or expected_of(failed), found, False))
-    return trace
-
-
-def _checks_asked(record: AuditRecord) -> tuple[str, ...]:
-    """Which steps a decision of this kind goes through. A change by an operator goes through none."""
-    if record.actor is not None or record.endpoint == CHECKPOINT_ENDPOINT:
-        return ()
-    if record.outcome == "refused" and not record.check:
-        return ()
-    return CHECKS["token" if record.endpoint == TOKEN_ENDPOINT else "api"]
-
-
-def fix_of(record: AuditRecord) -> str | None:
-    """What to do about a refusal."""
-    code = CODES.get(record.code or "")
-    return code.fix if code and record.outcome == "refused" else None
-
-
-def present(record: AuditRecord) -> dict[str, Any]:
-    """A record in the shape of the contract, every name present."""
-    return {
-        "request_id": record.request_id,
-        "occurred_at": rfc3339(record.occurred_at),
-        "tenant": record.tenant,
-        "client_id": record.client_id,
-        "secret_id": record.secret_id,
-        "address": record.address,
-        "endpoint": record.endpoint,
-        "outcome": record.outcome,
-        "code": record.code,
-        "reason": record.reason,
-        "checks": [msgspec.structs.asdict(check) for check in expand_checks(record)],
-        "fix": fix_of(record),
-        "actor": None if record.actor is None else msgspec.to_builtins(record.actor),
-        "details": record.details,
-        "caller_request_id": record.caller_request_id,
-    }
+def request_time(request_id: str) -> int | None:
+    """When a request id was made (ms), None when it is none."""
+    return int(request_id[:8] + request_id[9:13], 16) if is_request_id(request_id) else None
 
 
 def rfc3339(at_ms: int) -> str:

@@ -1,0 +1,18 @@
+"""The nouns and rules of the audit, pure."""
+
+from omnilab.audit.model.record import TOKEN_ENDPOINT, Actor, AuditRecord, Check, Outcome, decode, encode, is_request_id
+from omnilab.audit.model.trace import expand_checks, fix_of, present
+
+__all__ = [
+    "TOKEN_ENDPOINT",
+    "Actor",
+    "AuditRecord",
+    "Check",
+    "Outcome",
+    "decode",
+    "encode",
+    "expand_checks",
+    "fix_of",
+    "is_request_id",
+    "present",
+]

@@ -1,0 +1,132 @@
+"""Walking one chain: is every record where and as it was written? Pure: rows in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Protocol
+
+import msgspec
+
+from omnilab.audit.model.chain import ChainKey, key_text
+from omnilab.audit.model.record import decode
+
+MISSING = "missing"
+CHANGED = "changed"
+EXTRA = "extra"
+HEAD = "head"
+CHAIN_MISSING = "chain_missing"
+PROBLEMS = {
+    MISSING: "removed: the chain has a gap here",
+    CHANGED: "does not fit the chain: changed, moved or put in by someone without the key",
+    EXTRA: "put in: another record already holds this place",
+    HEAD: "the chain's head does not hold: changed, rewound or removed, or the chain's end was cut off",
+    CHAIN_MISSING: "a checkpoint saw this chain up to here, but it is gone or another one stands in its place",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A place where the record is not what was written. `position` counts from 1 in its chain; `last` ends a gap."""
+
+    problem: str
+    chain_id: str
+    position: int
+    last: int
+    request_id: str | None = None
+
+
+class ChainedRow(Protocol):
+    """A record as the chain sees it."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def link(self) -> object: ...  # bytes, unless someone put another type there
+
+
+class ChainWalk:
+    """One chain, walked from its first record to its last. `started_at` is None where the chain has no head."""
+
+    def __init__(self, key: ChainKey, chain_id: str, started_at: int | None) -> None:
+        self._key = key
+        self.chain_id = chain_id
+        self.position = 0
+        self.findings: list[Finding] = []
+        # Where each chain stood, as the newest fitting checkpoint of this chain saw it: (position, link).
+        self.seen: dict[str, tuple[int, str]] = {}
+        self.checkpoints = 0
+        # What may be the link before the next record; none = unknown, then its own link cannot be judged.
+        self._links: tuple[bytes, ...] = () if started_at is None else (key.origin(chain_id, started_at),)
+
+    def feed(self, rows: Iterable[ChainedRow]) -> None:
+        """Take the next records, in the order of their positions; all that claim one position in one call."""
+        for position, claimants in groupby(rows, attrgetter("position")):
+            self._step(position, list(claimants))
+
+    def end(self, *, head_position: int, head_at: int, head_seal: bytes, started_at: int) -> None:
+        """Hold the walked end against the head."""
+        if head_position > self.position:
+            self._found(MISSING, self.position + 1, last=head_position)
+            return
+        seals = (self._key.seal(self.chain_id, started_at, (head_position, head_at, link)) for link in self._links)
+        if head_position < self.position or head_seal not in seals:
+            self._found(HEAD, head_position)
+
+    def _step(self, position: int, claimants: Sequence[ChainedRow]) -> None:
+        if position <= self.position:
+            for row in claimants:
+                self._found(EXTRA, position, request_id=row.request_id)
+            return
+        if position > self.position + 1:
+            self._found(MISSING, self.position + 1, last=position - 1)
+            self._links = ()
+        self.position = position
+        row = next((row for row in claimants if self._fits(row)), claimants[0])
+        for other in claimants:
+            if other is not row:
+                self._found(EXTRA, position, request_id=other.request_id)
+        self._take(row)
+
+    def _take(self, row: ChainedRow) -> None:
+        stored = (row.link,) if isinstance(row.link, bytes) else ()
+        if self._fits(row):
+            self._links = stored
+            self._take_checkpoint(row)
+        else:
+            self._found(CHANGED, row.position, request_id=row.request_id)
+            # Either its text was changed and its link is the one made first, or its link was: the next record tells.
+            self._links = (*stored, *self._made_links(row))
+
+    def _fits(self, row: ChainedRow) -> bool:
+        return not self._links or row.link in self._made_links(row)
+
+    def _made_links(self, row: ChainedRow) -> list[bytes]:
+        # Whoever changes a table may put any type into it; SQLite keeps it.
+        columns, body = key_text(row.request_id, row.tenant_id, row.outcome), str(row.body).encode()
+        return [self._key.link(previous, columns, body) for previous in self._links]
+
+    def _take_checkpoint(self, row: ChainedRow) -> None:
+        if row.outcome != "checkpoint":
+            return
+        self.checkpoints += 1
+        try:
+            details = decode(row.body).details
+        except msgspec.DecodeError:
+            return
+        for chain_id, place in details.items():
+            position, _, link = str(place).partition(":")
+            self.seen[chain_id] = (int(position), link)
+
+    def _found(self, problem: str, position: int, *, last: int | None = None, request_id: str | None = None) -> None:
+        self.findings.append(Finding(problem, self.chain_id, position, last or position, request_id))

@@ -1,0 +1,102 @@
+"""The verbs of the audit: record a decision, find it again, explain refusals, prove that nothing was tampered with.
+
+Promises that a record handed to `record` or `record_in` is durable once the commit it waits for is, that one handed to
+`record_later` is durable within a second or refused, and that what a record quotes is masked. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from omnilab.audit.model.chain import ChainKey
+from omnilab.audit.model.claims import client_mark
+from omnilab.audit.model.flood import Flood, flood_record
+from omnilab.audit.model.record import AuditRecord, encode
+from omnilab.audit.service.buffer import RecordBuffer
+from omnilab.audit.service.checkpoints import INTERVAL_SECONDS, Checkpoints
+from omnilab.audit.service.inquiry import Inquiry
+from omnilab.audit.service.masking import masked
+from omnilab.audit.service.verification import Verification, Verifier
+from omnilab.audit.store.chains import Chains
+from omnilab.audit.store.sink import AuditSink
+from omnilab.clock import Clock
+from omnilab.crypto.random import new_id
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import Database, Transaction
+from omnilab.storage.tables import PLATFORM_TENANT
+
+
+class AuditService(Inquiry):
+    """The audit of one process. `start` before serving, `close` before the database is closed.
+
+    chain_key: 32 bytes, the same for the whole installation.
+    """
+
+    def __init__(self, db: Database, clock: Clock, ids: Callable[[], str], chain_key: bytes) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._key = ChainKey(chain_key)
+        super().__init__(db, self._key)
+        self._sink = AuditSink(self._key, clock, lambda: new_id("chn_"))
+        self._buffer = RecordBuffer(db, self._sink)
+        self._checkpoints = Checkpoints(db, self._sink, clock, ids)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to flush and to write checkpoints. Not needed by a command that runs once."""
+        self._buffer.start()
+        self._task = asyncio.create_task(self._write_checkpoints(), name="omnilab-audit-checkpoints")
+
+    async def close(self) -> None:
+        """Flush what waits and write a last checkpoint. Raises UnavailableError when that cannot be written.
+
+        A process that recorded nothing writes nothing.
+        """
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._buffer.close()
+        if self._sink.chain_id is not None:
+            await self._checkpoints.write()
+
+    def record(self, record: AuditRecord) -> asyncio.Future[None]:
+        """Record in the next group commit. Await the future before answering; it raises UnavailableError."""
+        record = masked(record)
+        return self._db.append(self._sink, (record.tenant_id, record.request_id, record.outcome, encode(record)))
+
+    def record_encoded(self, tenant_id: str, request_id: str, body: bytes) -> asyncio.Future[None]:
+        """As `record`, for a granted request whose `body` equals `model.encode` of its record and quotes nothing."""
+        return self._db.append(self._sink, (tenant_id, request_id, "granted", body))
+
+    def record_later(self, record: AuditRecord) -> None:
+        """Record within a second. Raises UnavailableError when the buffer is full: then do not answer 200."""
+        record = masked(record)
+        self._buffer.add((record.tenant_id, record.request_id, record.outcome, encode(record)))
+
+    def record_in(self, tx: Transaction, record: AuditRecord) -> None:
+        """Record in the transaction of the change itself."""
+        record = masked(record)
+        tx.append(self._sink, (record.tenant_id, record.request_id, record.outcome, encode(record)))
+
+    def record_flood(self, flood: Flood) -> None:
+        """One summary for failed authentications that were not recorded one by one; raises as `record_later` does."""
+        marks = {self.client_mark(client_id): count for client_id, count in flood.client_ids.items()}
+        self.record_later(flood_record(flood, marks, request_id=self._ids(), tenant_id=PLATFORM_TENANT))
+
+    def client_mark(self, client_id: str) -> str:
+        """What may be kept of a client id that was claimed and not proved."""
+        return client_mark(self._key, client_id)
+
+    async def verify(self, *, advance: Callable[[int], None] = lambda _: None) -> Verification:
+        """Walk every chain. `advance` is told how many more records were walked. Raises UnavailableError."""
+        return await Verifier(Chains(self._db), self._key, advance=advance).verify()
+
+    async def _write_checkpoints(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            try:
+                await self._checkpoints.write()
+            except UnavailableError:
+                continue  # the next one sees what this one would have

@@ -1,0 +1,99 @@
+"""Records that may wait a little: kept in memory, written in batches, never dropped.
+
+Promises that a record is durable within a second of `add` while the database answers. When it does not, the buffer
+fills, and a full one refuses: the caller then answers 503 instead of a 200 that leaves no trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+
+from omnilab.audit.store.sink import AuditSink, Entry
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import Database
+
+INTERVAL_SECONDS = 0.5
+# So many at most in one commit: it keeps the other writers of the same file waiting for about 10 ms.
+BATCH_RECORDS = 500
+LIMIT_RECORDS = 20_000  # about 15 MB
+
+
+class RecordBuffer:
+    """The records of one process that wait for the next flush, in the order in which they came."""
+
+    def __init__(self, db: Database, sink: AuditSink, *, limit: int = LIMIT_RECORDS) -> None:
+        self._db = db
+        self._sink = sink
+        self._limit = limit
+        self._entries: deque[Entry] = deque()
+        self._in_flight = 0
+        self._full_batch = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Take a record. Raises UnavailableError when the buffer is full."""
+        waiting = len(self._entries) + self._in_flight
+        if waiting >= self._limit:
+            raise UnavailableError(f"{waiting} audit records wait to be written; no more are taken")
+        self._entries.append(entry)
+        if waiting + 1 >= BATCH_RECORDS:
+            self._full_batch.set()
+
+    def start(self) -> None:
+        """Flush in the background, twice a second or when a batch is full."""
+        self._task = asyncio.create_task(self._run(), name="omnilab-audit-flush")
+
+    async def close(self) -> None:
+        """Flush the last records. Raises UnavailableError when they cannot be written."""
+        self._closing = True
+        self._full_batch.set()
+        if self._task is not None:
+            await self._task
+        await self.flush()
+
+    async def _run(self) -> None:
+        while not self._closing:
+            try:
+                async with asyncio.timeout(INTERVAL_SECONDS):
+                    await self._full_batch.wait()
+            except TimeoutError:
+                pass
+            self._full_batch.clear()
+            try:
+                await self.flush()
+            except UnavailableError:
+                # They are kept. A database that fails at once must not be asked again at once.
+                await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def flush(self) -> None:
+        """Write everything that waits. Raises UnavailableError; what was not written is kept, in order."""
+        while self._entries:
+            batch = list(islice(self._entries, BATCH_RECORDS))
+            written = await self._write(batch)
+            if not written:
+                raise UnavailableError("the waiting audit records could not be written")
+
+    async def _write(self, batch: list[Entry]) -> bool:
+        """Write one batch; it may end up in two commits, and those of a failed one go back to the front."""
+        futures: list[asyncio.Future[None]] = []
+        for _ in batch:
+            self._entries.popleft()
+        self._in_flight = len(batch)
+        try:
+            for entry in batch:
+                futures.append(self._db.append(self._sink, entry))
+        except UnavailableError:  # the database is closing: what it has taken so far it still writes
+            pass
+        if futures:
+            await asyncio.wait(set(futures))
+        failed = [
+            entry
+            for number, entry in enumerate(batch)
+            if number >= len(futures) or futures[number].cancelled() or futures[number].exception() is not None
+        ]
+        self._in_flight = 0
+        self._entries.extendleft(reversed(failed))
+        return not failed

@@ -1,0 +1,140 @@
+"""Proving that no record was changed, removed, reordered or put in, as far as the chains and checkpoints reach.
+
+Safe beside writers: a chain that grows while it is walked is walked on to its new end. Memory is constant in the
+number of records. What was lost after the last checkpoint kept outside the database cannot be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from omnilab.audit.model.chain import ChainKey
+from omnilab.audit.model.record import request_time, rfc3339
+from omnilab.audit.model.walk import CHAIN_MISSING, HEAD, PROBLEMS, ChainWalk, Finding
+from omnilab.audit.store.chains import PAGE_ROWS, Chains
+
+_FINDINGS_KEPT = 100
+_FIRST = -(2**63)
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was walked and what was found."""
+
+    chains: int = 0
+    records: int = 0
+    checkpoints: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    more_findings: int = 0
+
+    @property
+    def intact(self) -> bool:
+        return not self.findings
+
+    def add(self, findings: list[Finding]) -> None:
+        """Keep the findings, as many as a person will read; the rest is counted."""
+        room = _FINDINGS_KEPT - len(self.findings)
+        self.findings += findings[:room]
+        self.more_findings += len(findings[room:])
+
+    def document(self) -> dict[str, Any]:
+        """What `audit verify --json` prints."""
+        return {
+            "intact": self.intact,
+            "chains": self.chains,
+            "records": self.records,
+            "checkpoints": self.checkpoints,
+            "findings": [_present(finding) for finding in self.findings],
+            "more_findings": self.more_findings,
+        }
+
+
+class Verifier:
+    """Walks every chain of the database, then what the checkpoints saw."""
+
+    def __init__(self, chains: Chains, key: ChainKey, *, advance: Callable[[int], None]) -> None:
+        self._chains = chains
+        self._key = key
+        self._advance = advance
+        self._result = Verification()
+        self._seen: dict[str, tuple[int, str]] = {}
+
+    async def verify(self) -> Verification:
+        """Raises UnavailableError when the database does not answer."""
+        heads: dict[str, int | None] = {}
+        for each in await self._chains.list_heads():
+            heads[each.chain_id] = each.started_at
+        for chain_id in await self._chains.list_recorded_chain_ids():
+            if chain_id not in heads:
+                head = await self._chains.find_head(chain_id)  # begun after the heads were read?
+                heads[chain_id] = None if head is None else head.started_at
+        walked = {}
+        for chain_id, started_at in heads.items():
+            walk = await self._walk(chain_id, started_at)
+            walked[chain_id] = walk.position
+            self._take(walk)
+        for chain_id, (position, link) in self._seen.items():
+            await self._look_up(chain_id, position, link, walked.get(chain_id, 0))
+        return self._result
+
+    async def _walk(self, chain_id: str, started_at: int | None) -> ChainWalk:
+        walk = ChainWalk(self._key, chain_id, started_at)
+        first = _FIRST
+        while True:
+            first = await self._walk_on(walk, first)
+            head = await self._chains.find_head(chain_id)
+            if head is None:
+                walk.findings.append(Finding(HEAD, chain_id, walk.position, walk.position))
+                return walk
+            if head.head_position <= walk.position or not await self._chains.list_rows(chain_id, first):
+                walk.end(
+                    head_position=head.head_position,
+                    head_at=head.head_at,
+                    head_seal=head.head_seal,
+                    started_at=head.started_at,
+                )
+                return walk
+
+    async def _walk_on(self, walk: ChainWalk, first: int) -> int:
+        """Walk to the end as it is now; returns the first position not yet read."""
+        while True:
+            rows = await self._chains.list_rows(walk.chain_id, first)
+            full = len(rows) == PAGE_ROWS
+            if full and rows[0].position != rows[-1].position:
+                # Others may claim the last position too: they must be judged together.
+                rows = [row for row in rows if row.position != rows[-1].position]
+            walk.feed(rows)
+            self._result.records += len(rows)
+            self._advance(len(rows))
+            if rows:
+                first = rows[-1].position + 1
+            if not full:
+                return first
+
+    def _take(self, walk: ChainWalk) -> None:
+        self._result.chains += 1
+        self._result.checkpoints += walk.checkpoints
+        self._result.add(walk.findings)
+        for chain_id, place in walk.seen.items():
+            # The furthest one is enough: the links cover all before it.
+            self._seen[chain_id] = max(place, self._seen.get(chain_id, (0, "")))
+
+    async def _look_up(self, chain_id: str, position: int, link: str, walked_to: int) -> None:
+        rows = [row for row in await self._chains.list_rows(chain_id, position) if row.position == position]
+        if not any(row.link.hex() == link for row in rows) and (walked_to == 0 or rows):
+            self._result.add([Finding(CHAIN_MISSING, chain_id, position, position)])
+
+
+def _present(finding: Finding) -> dict[str, Any]:
+    at = None if finding.request_id is None else request_time(finding.request_id)
+    return {
+        "problem": finding.problem,
+        "meaning": PROBLEMS[finding.problem],
+        "chain_id": finding.chain_id,
+        "position": finding.position,
+        "last_position": finding.last,
+        "request_id": finding.request_id,
+        "occurred_at": None if at is None else rfc3339(at),
+    }

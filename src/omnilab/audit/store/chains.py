@@ -1,0 +1,128 @@
+"""The chains as `verify` and the checkpoints walk them: heads, and the records of one chain by position."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, select
+
+from omnilab.audit.tables import audit_chains, audit_records
+from omnilab.storage.database import Reader
+from omnilab.storage.statement import Statement
+
+PAGE_ROWS = 500
+
+
+class ChainHead(NamedTuple):
+    """A row of `audit_chains`."""
+
+    chain_id: str
+    started_at: int
+    head_position: int
+    head_at: int
+    head_seal: bytes
+
+
+class ChainedRow(NamedTuple):
+    """A row of `audit_records` as the chain sees it."""
+
+    position: int
+    request_id: str
+    tenant_id: str
+    outcome: str
+    body: str
+    link: bytes
+
+
+_heads, _records = audit_chains.c, audit_records.c
+_HEADS = Statement(
+    select(_heads.chain_id, _heads.started_at, _heads.head_position, _heads.head_at, _heads.head_seal).order_by(
+        _heads.started_at, _heads.chain_id
+    )
+)
+_HEAD = Statement(
+    select(_heads.chain_id, _heads.started_at, _heads.head_position, _heads.head_at, _heads.head_seal).where(
+        _heads.chain_id == bindparam("wanted")
+    ),
+    "wanted",
+)
+_NEXT_CHAIN = Statement(
+    select(func.min(_records.chain_id)).where(_records.chain_id > bindparam("after")),
+    "after",
+)
+_ROWS = Statement(
+    select(
+        _records.chain_position,
+        _records.request_id,
+        _records.tenant_id,
+        _records.outcome,
+        _records.body,
+        _records.link,
+    )
+    .where(_records.chain_id == bindparam("wanted"), _records.chain_position >= bindparam("first"))
+    .order_by(_records.chain_position, _records.request_id)
+    .limit(PAGE_ROWS),
+    "wanted",
+    "first",
+)
+_NEWEST_OTHER = Statement(
+    select(func.max(_heads.head_at)).where(_heads.chain_id != bindparam("own")),
+    "own",
+)
+_MOVED = Statement(
+    select(_heads.chain_id, _heads.head_at, _heads.head_position, _records.link)
+    .select_from(
+        audit_chains.join(
+            audit_records, (_records.chain_id == _heads.chain_id) & (_records.chain_position == _heads.head_position)
+        )
+    )
+    .where(_heads.head_at >= bindparam("since"), _heads.chain_id != bindparam("own"))
+    .order_by(_heads.head_at, _heads.chain_id),
+    "since",
+    "own",
+)
+
+
+class MovedChain(NamedTuple):
+    """Another writer's chain and where it stands."""
+
+    chain_id: str
+    head_at: int
+    position: int
+    link: bytes
+
+
+class Chains:
+    """The chains of every writer; holds no tenant apart, because one chain holds records of many."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def list_heads(self) -> list[ChainHead]:
+        return [ChainHead(*row) for row in await self._reader.fetch(_HEADS)]
+
+    async def find_head(self, chain_id: str) -> ChainHead | None:
+        row = await self._reader.fetch_one(_HEAD, chain_id)
+        return None if row is None else ChainHead(*row)
+
+    async def list_rows(self, chain_id: str, first: int) -> list[ChainedRow]:
+        """A page of the records of a chain from position `first` on."""
+        return [ChainedRow(*row) for row in await self._reader.fetch(_ROWS, chain_id, first)]
+
+    async def list_recorded_chain_ids(self) -> list[str]:
+        """The chains that records name, whether or not they have a head."""
+        found: list[str] = []
+        after = ""
+        while (row := await self._reader.fetch_one(_NEXT_CHAIN, after)) is not None and row[0] is not None:
+            after = str(row[0])
+            found.append(after)
+        return found
+
+    async def newest_other_head_at(self, own: str) -> int:
+        """When any other chain last moved (ms), 0 when there is none."""
+        row = await self._reader.fetch_one(_NEWEST_OTHER, own)
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    async def list_moved(self, since: int, own: str) -> list[MovedChain]:
+        """Other chains that took a record at `since` (ms) or later."""
+        return [MovedChain(*row) for row in await self._reader.fetch(_MOVED, since, own)]
