@@ -40,27 +40,18 @@ class LazyCommands(TyperGroup):
 
     _listing = False
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
-        return [*VERBS, *NOUNS]
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._loaded: dict[str, Any] = {}
+        # Names and summaries: what help lists, and where Typer looks for a near name.
+        self.commands = {name: TyperCommand(name, help=summary) for name, summary in (VERBS | NOUNS).items()}
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - Typer's signature
-        summary = NOUNS.get(cmd_name) or VERBS.get(cmd_name)
-        if summary is None:
-            return None
-        if self._listing:
-            return TyperCommand(cmd_name, help=summary)
-        if cmd_name not in self.commands:
-            self.commands[cmd_name] = _load(cmd_name, summary)
-        return self.commands[cmd_name]
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        # Typer suggests a near name only among the commands it holds.
-        for name in self.list_commands(ctx):
-            self.commands.setdefault(name, TyperCommand(name))
-        try:
-            return super().resolve_command(ctx, args)
-        finally:
-            self.commands = {name: each for name, each in self.commands.items() if each.callback is not None}
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing or cmd_name not in self.commands:
+            return super().get_command(ctx, cmd_name)
+        if cmd_name not in self._loaded:
+            self._loaded[cmd_name] = _load(cmd_name, (VERBS | NOUNS)[cmd_name])
+        return self._loaded[cmd_name]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._listing = True

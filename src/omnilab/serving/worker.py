@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import uvicorn
@@ -24,8 +23,9 @@ from omnilab.app import create_app, open_platform
 from omnilab.errors import OmniLabError, UnavailableError
 from omnilab.serving.connection import Connection
 from omnilab.settings import Settings
-from omnilab.telemetry.metrics import MetricsBoard, serve_metrics
+from omnilab.telemetry.metrics import Metrics, MetricsBoard, serve_metrics
 from omnilab.telemetry.redaction import mask
+from omnilab.web.application import Application
 
 # Long enough for the event loop to take every connection that was waiting in the backlog.
 BACKLOG_SECONDS = 0.1
@@ -99,15 +99,23 @@ def work(settings: Settings, post: Post) -> int:
 async def _serve(settings: Settings, post: Post) -> int:
     platform = await open_platform(settings)
     try:
-        service = create_app(platform, board=post.board, row=post.number)
+        await platform.start_serving()
+        app, metrics = create_app(platform, board=post.board, row=post.number)
         if settings.metrics_port is not None:
-            await serve_metrics(service.metrics, host=settings.metrics_host, port=settings.metrics_port)
-        server = _Server(_config(service, settings), lambda: _ready(post))
+            await _serve_metrics(metrics, settings.metrics_host, settings.metrics_port)
+        server = _Server(_config(app, settings), lambda: _ready(post))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         await server.serve(sockets=[post.listener])
     finally:
         await platform.close()
     return 0
+
+
+async def _serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+    try:
+        await serve_metrics(metrics, host=host, port=port)
+    except OSError as error:
+        raise UnavailableError(f"the metrics port {port} on {host} cannot be listened on: {error.strerror}") from error
 
 
 def _ready(post: Post) -> None:
@@ -118,9 +126,9 @@ def _ready(post: Post) -> None:
     post.report(Report())
 
 
-def _config(service: Any, settings: Settings) -> uvicorn.Config:
+def _config(app: Application, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        service,
+        app,
         http=Connection,
         loop="none",
         ws="none",
