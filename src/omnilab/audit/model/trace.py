@@ -8,7 +8,8 @@ import msgspec
 
 from omnilab.audit.model.checks import expected_of
 from omnilab.audit.model.record import CHECKPOINT_ENDPOINT, TOKEN_ENDPOINT, AuditRecord, Check, rfc3339
-from omnilab.codes import CHECKS, CODES
+from omnilab.checks import CHECKS
+from omnilab.codes import CODES
 
 
 def expand_checks(record: AuditRecord) -> list[Check]:
