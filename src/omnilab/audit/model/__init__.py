@@ -1,6 +1,16 @@
 """The nouns and rules of the audit, pure."""
 
-from omnilab.audit.model.record import TOKEN_ENDPOINT, Actor, AuditRecord, Check, Outcome, decode, encode, is_request_id
+from omnilab.audit.model.record import (
+    TOKEN_ENDPOINT,
+    Actor,
+    AuditRecord,
+    Check,
+    Outcome,
+    decode,
+    encode,
+    is_request_id,
+    rfc3339,
+)
 from omnilab.audit.model.trace import expand_checks, fix_of, present
 
 __all__ = [
@@ -15,4 +25,5 @@ __all__ = [
     "fix_of",
     "is_request_id",
     "present",
+    "rfc3339",
 ]

@@ -28,7 +28,7 @@ class Flood(Protocol):
 
 
 def flood_record(flood: Flood, client_marks: Mapping[str, int], *, request_id: str, tenant_id: str) -> AuditRecord:
-    """The summary, kept under the platform's `tenant_id`; `client_marks` stands for the claimed client ids (`claims.client_mark`)."""
+    """The summary, kept under the platform's `tenant_id`; `client_marks` stands for the claimed client ids."""
     return AuditRecord(
         request_id=request_id,
         occurred_at=flood.ended_at,

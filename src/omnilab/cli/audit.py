@@ -1,0 +1,125 @@
+"""`omnilab audit …`: why a request was answered as it was, what goes wrong for a tenant, and whether records hold.
+
+Reads only; nothing here is written, not even a record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from omnilab.audit.model import AuditRecord, Outcome, is_request_id, present, rfc3339
+from omnilab.audit.service import RecordQuery
+from omnilab.cli.audit_text import causes_text, decision_text, records_text, verification_text
+from omnilab.cli.output import JsonFlag, progress, run
+from omnilab.cli.session import Session
+from omnilab.errors import ProvisioningError
+
+app = typer.Typer(no_args_is_help=True)
+Document = Mapping[str, Any]
+
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+Since = Annotated[str, typer.Option("--since", help="RFC 3339, or so long ago: 15m (units s m h d).")]
+Tenant = Annotated[str, typer.Option("--tenant", metavar="KEY", help="The tenant's key.")]
+
+
+@app.command("show")
+def show(
+    ctx: typer.Context,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The X-Request-Id of the answer.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the decision on one request: each check, what was expected, what came, and what to do."""
+    wanted = request_id.strip().lower()
+    if not is_request_id(wanted):
+        raise typer.BadParameter("a request id is a UUIDv7, such as 0190b5e4-8c1a-7d3f-9a2b-3c4d5e6f7a8b")
+
+    async def action(session: Session) -> Document:
+        records = await session.platform.audit.find(wanted)
+        if not records:
+            raise ProvisioningError(
+                "request_unknown",
+                f"There is no record of the request {wanted}. Reads are recorded within a second; a failed"
+                " authentication beyond its limit stands only in the summary of its minute; answers outside /v1/"
+                " leave none.",
+            )
+        return _records(records)
+
+    run(ctx, action, as_json=as_json, people=decision_text)
+
+
+@app.command("explain")
+def explain(ctx: typer.Context, tenant: Tenant, since: Since = "24h", as_json: JsonFlag = False) -> None:
+    """Group a tenant's refusals by cause, each with the fix and a reply ready to send."""
+    check = _since(since)
+
+    async def action(session: Session) -> Document:
+        since_ms = check(session.platform.clock.now_ms())
+        causes = await session.platform.audit.explain(tenant, since_ms)
+        return {"tenant": tenant, "since": rfc3339(since_ms), "causes": causes}
+
+    run(ctx, action, as_json=as_json, people=causes_text)
+
+
+@app.command("list")
+def list_records(
+    ctx: typer.Context,
+    *,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="KEY", help="Only this tenant's.")] = None,
+    client: Annotated[str | None, typer.Option("--client", metavar="CLIENT_ID", help="Only this client's.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="RFC 3339, or so long ago: 15m.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only these.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 100,
+    as_json: JsonFlag = False,
+) -> None:
+    """List decisions, newest first."""
+    check = _since(since) if since is not None else lambda _: 0
+
+    async def action(session: Session) -> Document:
+        query = RecordQuery(
+            tenant=tenant,
+            client_id=client,
+            since_ms=check(session.platform.clock.now_ms()),
+            outcome=outcome,
+            limit=limit,
+        )
+        return _records(await session.platform.audit.list_records(query))
+
+    run(ctx, action, as_json=as_json, people=records_text)
+
+
+@app.command("verify")
+def verify(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+    """Prove that no record was changed, removed, reordered or put in; exit code 1 and the place if one was."""
+
+    async def action(session: Session) -> Document:
+        audit = session.platform.audit
+        with progress("Walking the chains", await audit.count_records()) as advance:
+            return (await audit.verify(advance=advance)).document()
+
+    run(ctx, action, as_json=as_json, people=verification_text, failed=lambda document: not document["intact"])
+
+
+def _records(records: list[AuditRecord]) -> Document:
+    return {"records": [present(record) for record in records]}
+
+
+def _since(text: str) -> Callable[[int], int]:
+    """What turns the present (ms) into the time asked for; raises typer.BadParameter at once."""
+    if ago := _AGO.fullmatch(text):
+        length = timedelta(**{_UNITS[ago[2]]: int(ago[1])}) // timedelta(milliseconds=1)
+        return lambda now_ms: max(now_ms - length, 0)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(f"--since takes RFC 3339 with an offset (2026-12-01T10:00:00Z) or 15m, not {text!r}")
+    at_ms = max((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1), 0)
+    return lambda _: at_ms

@@ -1,0 +1,116 @@
+"""The audit in plain words for people: a decision, a list, the causes of refusals, a verification.
+
+Knows the documents that `--json` prints, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import indent
+from typing import Any
+
+from omnilab.cli.output import table
+
+Document = Mapping[str, Any]
+
+_FACTS = (
+    ("When", "occurred_at"),
+    ("Tenant", "tenant"),
+    ("Client", "client_id"),
+    ("Secret", "secret_id"),
+    ("Address", "address"),
+    ("Endpoint", "endpoint"),
+    ("Caller's own id", "caller_request_id"),
+)
+
+
+def decision_text(document: Document) -> str:
+    """Everything one request left."""
+    return "\n\n".join(_decision(record) for record in document["records"])
+
+
+def records_text(document: Document) -> str:
+    """Decisions as a table, newest first."""
+    names = ("occurred_at", "request_id", "tenant", "client_id", "endpoint", "outcome", "code", "address")
+    return table(names, [[record[name] for name in names] for record in document["records"]], empty="No records.")
+
+
+def causes_text(document: Document) -> str:
+    """The causes of a tenant's refusals, the most frequent first."""
+    causes: Sequence[Document] = document["causes"]
+    if not causes:
+        return f"No refusals of {document['tenant']} since {document['since']}."
+    parts = [f"Refusals of {document['tenant']} since {document['since']}, by cause:"]
+    parts += [_cause(number, cause) for number, cause in enumerate(causes, 1)]
+    return "\n\n".join(parts)
+
+
+def verification_text(document: Document) -> str:
+    """What was walked, and each place that does not hold."""
+    walked = (
+        f"{document['records']} records in {document['chains']} chains, {document['checkpoints']} of them checkpoints"
+    )
+    if document["intact"]:
+        return f"Intact: {walked}. Nothing was changed, removed, reordered or put in."
+    lines = [f"Tampered: {walked}."]
+    for finding in document["findings"]:
+        last = finding["last_position"]
+        place = f"{finding['position']}" if last == finding["position"] else f"{finding['position']} to {last}"
+        request = f", request {finding['request_id']}" if finding["request_id"] else ""
+        lines.append(f"  chain {finding['chain_id']}, record {place}{request}: {finding['meaning']}")
+    if document["more_findings"]:
+        lines.append(f"  and {document['more_findings']} more")
+    return "\n".join(lines)
+
+
+def _decision(record: Document) -> str:
+    lines = [f"Request {record['request_id']}"]
+    lines += [f"  {label:<16} {record[name]}" for label, name in _FACTS if record[name] is not None]
+    lines += [f"  {name.replace('_', ' ').capitalize():<16} {value}" for name, value in record["details"].items()]
+    if record["actor"] is not None:
+        lines.append(f"  {'Made by':<16} {_actor(record['actor'])}")
+    lines.append(f"  {'Outcome':<16} {_outcome(record)}")
+    if record["checks"]:
+        lines += ["", "Checks", *(_check(check) for check in record["checks"])]
+    if record["fix"]:
+        lines += ["", "What to do", f"  {record['fix']}"]
+    return "\n".join(lines)
+
+
+def _outcome(record: Document) -> str:
+    if record["outcome"] == "granted":
+        return "granted"
+    reason = f" ({record['reason']})" if record["reason"] not in (None, record["code"]) else ""
+    return f"refused: {record['code']}{reason}"
+
+
+def _actor(actor: Document) -> str:
+    who = f"{actor['os_user']} on {actor['host']}"
+    operator = f", operator {actor['operator']}" if actor["operator"] else ""
+    return who + operator + (f", ticket {actor['ticket']}" if actor["ticket"] else "")
+
+
+def _check(check: Document) -> str:
+    name = check["name"].replace("_", " ")
+    if check["passed"]:
+        return f"  passed  {name:<24} {check['expected']}"
+    return f"  FAILED  {name:<24} expected: {check['expected']}\n  {'':<32} came: {check['found']}"
+
+
+def _cause(number: int, cause: Document) -> str:
+    client = cause["client_id"] or "no known client"
+    proved = "" if cause["proved"] else ", claimed and not proved"
+    lines = [
+        f"{number}. {cause['title']} ({cause['code']}): {cause['count']} times",
+        f"   Client     {client}{proved}",
+        f"   Endpoint   {cause['endpoint']}",
+        f"   First      {cause['first']}",
+        f"   Last       {cause['last']} (request {cause['request_id']})",
+        f"   Addresses  {', '.join(cause['addresses']) or 'none'}",
+    ]
+    if cause["check"]:
+        expected = f"; expected: {cause['expected']}" if cause["expected"] else ""
+        found = f"; came: {cause['found']}" if cause["found"] else ""
+        lines.append(f"   Failed     {cause['check'].replace('_', ' ')}{expected}{found}")
+    lines += [f"   Fix        {cause['fix']}", "   Reply", "", indent(cause["reply"].rstrip(), "     | ")]
+    return "\n".join(lines)
