@@ -11,28 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 import typer
 
+from omnilab.bookings.service import ImportTarget
+from omnilab.bookings.service.seeding import BookingSeeder, SeedPart
 from omnilab.cli.output import JsonFlag, progress, run
+from omnilab.cli.seed_data import seeded_bookings, seeded_slots
+from omnilab.cli.session import Session
 from omnilab.errors import ProvisioningError
-
-if TYPE_CHECKING:
-    from omnilab.bookings.model.booking import Booking, Slot
-    from omnilab.bookings.service.seeding import SeedPart
-    from omnilab.cli.session import Session
+from omnilab.tenancy.model.orders import NewClient, NewTenant
 
 app = typer.Typer()
 
 ENDPOINTS = ("bookings:cancel", "bookings:create", "bookings:read")
-BOOKINGS_PER_CONTACT = 3
-BOOKINGS_PER_SLOT = 100
 # What goes into one transaction: enough that its fsync weighs nothing, little enough to keep memory flat.
 TENANTS_PER_WRITE, CLIENTS_PER_WRITE, BOOKINGS_PER_WRITE = 200, 500, 10_000
-_FIRST_SLOT_AT = 1_893_456_000_000  # 2030-01-01T00:00:00Z: ahead of every clock that tests and benchmarks use
-_HOUR_MS = 3_600_000
 
 Advance = Callable[[int], None]
 
@@ -46,7 +42,8 @@ class _Plan:
     bookings: int
     first: int
 
-    def keys(self) -> list[str]:
+    @property
+    def tenant_keys(self) -> list[str]:
         return [_key(self.first + place) for place in range(self.tenants)]
 
     def share(self, total: int, place: int) -> int:
@@ -96,9 +93,7 @@ async def _first_free(session: Session) -> int:
 
 
 async def _seed_tenants(session: Session, plan: _Plan, advance: Advance) -> None:
-    from omnilab.tenancy.model.orders import NewTenant
-
-    orders = [NewTenant(tenant=key, name=f"Tenant {key}") for key in plan.keys()]
+    orders = [NewTenant(tenant=key, name=f"Tenant {key}") for key in plan.tenant_keys]
     for start in range(0, len(orders), TENANTS_PER_WRITE):
         part = orders[start : start + TENANTS_PER_WRITE]
         await session.platform.tenancy.bulk.create_tenants(part, actor=session.actor)
@@ -108,10 +103,8 @@ async def _seed_tenants(session: Session, plan: _Plan, advance: Advance) -> None
 async def _seed_clients(
     session: Session, plan: _Plan, keep: Callable[[dict[str, object]], None], advance: Advance
 ) -> None:
-    from omnilab.tenancy.model.orders import NewClient
-
     orders: list[NewClient] = []
-    for place, key in enumerate(plan.keys()):
+    for place, key in enumerate(plan.tenant_keys):
         for number in range(1, plan.share(plan.clients, place) + 1):
             orders.append(NewClient(tenant=key, name=f"Client {number}", allow=ENDPOINTS))
             if len(orders) == CLIENTS_PER_WRITE:
@@ -121,7 +114,7 @@ async def _seed_clients(
 
 
 async def _write_clients(
-    session: Session, orders: list[Any], keep: Callable[[dict[str, object]], None], advance: Advance
+    session: Session, orders: list[NewClient], keep: Callable[[dict[str, object]], None], advance: Advance
 ) -> None:
     if orders:
         for issued in await session.platform.tenancy.bulk.create_clients(orders, actor=session.actor):
@@ -150,12 +143,10 @@ def _write_line(file: IO[bytes], document: dict[str, object]) -> None:
 
 
 async def _seed_bookings(session: Session, plan: _Plan, advance: Advance) -> None:
-    from omnilab.bookings.service.seeding import BookingSeeder
-
     platform = session.platform
     seeder = BookingSeeder(platform.db, platform.clock, platform.audit, platform.ids)
     waiting: list[SeedPart] = []
-    for place, key in enumerate(plan.keys()):
+    for place, key in enumerate(plan.tenant_keys):
         count = plan.share(plan.bookings, place)
         tenant_id = await platform.tenancy.tenants.find_id(key) if count else None
         for part in _parts(session, str(tenant_id), key, count):
@@ -166,7 +157,7 @@ async def _seed_bookings(session: Session, plan: _Plan, advance: Advance) -> Non
     await _write_bookings(seeder, waiting, advance)
 
 
-async def _write_bookings(seeder: Any, parts: list[SeedPart], advance: Advance) -> None:
+async def _write_bookings(seeder: BookingSeeder, parts: list[SeedPart], advance: Advance) -> None:
     if parts:
         await seeder.add(parts)
         advance(sum(len(each.bookings) for each in parts))
@@ -174,57 +165,12 @@ async def _write_bookings(seeder: Any, parts: list[SeedPart], advance: Advance) 
 
 def _parts(session: Session, tenant_id: str, tenant: str, count: int) -> Iterator[SeedPart]:
     """A tenant's bookings in parts of one write; its slots come with the first."""
-    from omnilab.bookings.service import ImportTarget
-    from omnilab.bookings.service.seeding import SeedPart
-
     target = ImportTarget(tenant_id, tenant, session.actor, "seed")
-    slots = _slots(count)
+    slots = seeded_slots(count)
     now_ms = session.platform.clock.now_ms()
     for start in range(0, count, BOOKINGS_PER_WRITE):
         numbers = range(start, min(start + BOOKINGS_PER_WRITE, count))
-        rows = [_booking(number, slots[number % len(slots)], now_ms) for number in numbers]
-        # In the order of the table's key: neighbours share a page.
-        rows.sort(key=lambda each: (each.external_id, each.slot_start_at))
-        yield SeedPart(target, slots if start == 0 else (), rows)
-
-
-def _slots(bookings: int) -> list[Slot]:
-    from omnilab.bookings.model.booking import Slot
-
-    count = max(1, -(-bookings // BOOKINGS_PER_SLOT))
-    return [
-        Slot(
-            slot_id=f"slt_{number:08d}",
-            interaction_id="int_seed",
-            event_id="evt_seed",
-            slot_start_at=_FIRST_SLOT_AT + number * _HOUR_MS,
-            slot_end_at=_FIRST_SLOT_AT + (number + 1) * _HOUR_MS,
-            capacity=None,
-            places_taken=bookings // count + (number < bookings % count),
-        )
-        for number in range(count)
-    ]
-
-
-def _booking(number: int, slot: Slot, now_ms: int) -> Booking:
-    from omnilab.bookings.model.booking import CONFIRMED, Booking
-
-    return Booking(
-        booking_id=f"bkg_{number + 1:022d}",
-        booking_status=CONFIRMED,
-        external_id=f"contact-{number // BOOKINGS_PER_CONTACT + 1}",
-        interaction_id=slot.interaction_id,
-        event_id=slot.event_id,
-        event_title="Seeded event",
-        event_location="Hall 1",
-        slot_id=slot.slot_id,
-        slot_start_at=slot.slot_start_at,
-        slot_end_at=slot.slot_end_at,
-        ticket_type="standard",
-        created_at=now_ms,
-        cancelled_at=None,
-        checked_in_at=None,
-    )
+        yield SeedPart(target, slots if start == 0 else (), seeded_bookings(numbers, slots, now_ms))
 
 
 def _in_words(made: dict[str, Any]) -> str:
