@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
@@ -34,9 +35,9 @@ def assert_first_three(document: dict[str, Any]) -> None:
 def test_authlib(served: Served, method: str, said: dict[str, str]) -> None:
     client = served.client
     extra = {"audience": client.audience} if said else {}
-    with OAuth2Client(
-        client.client_id, client.client_secret, token_endpoint_auth_method=method, trust_env=False
-    ) as http:
+    who = (client.client_id, client.client_secret)
+    with AuthlibSession(*who, token_endpoint_auth_method=method) as http:
+        http.trust_env = False
         token = http.fetch_token(client.token_url, grant_type="client_credentials", **extra)
         answer = http.get(client.base_url + LIST, params={"external_id": "contact-1"}, timeout=10)
     assert token["token_type"] == "Bearer"

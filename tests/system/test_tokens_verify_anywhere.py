@@ -26,7 +26,7 @@ def claims_by_pyjwt(token: str, jwks: dict[str, Any], client: Credentials) -> di
 
 
 def claims_by_joserfc(token: str, jwks: dict[str, Any], client: Credentials) -> dict[str, Any]:
-    decoded = joserfc.jwt.decode(token, KeySet.import_key_set(jwks), algorithms=["ES256", "RS256", "EdDSA", "Ed25519"])  # type: ignore[arg-type]
+    decoded = joserfc.jwt.decode(token, KeySet.import_key_set(jwks), algorithms=list(ALGORITHMS))
     joserfc.jwt.JWTClaimsRegistry(
         aud={"essential": True, "value": client.audience}, iss={"essential": True, "value": client.issuer}
     ).validate(decoded.claims)
@@ -46,6 +46,8 @@ def issuing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Omnilab,
         yield omnilab, server, clients
 
 
+# RFC 9864 names Ed25519 as the newer spelling of what RFC 8037 calls EdDSA; the contract says EdDSA.
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated:joserfc.errors.SecurityWarning")
 @pytest.mark.parametrize("read", [claims_by_pyjwt, claims_by_joserfc])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_before_and_after_a_rotation(
