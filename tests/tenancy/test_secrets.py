@@ -1,0 +1,142 @@
+"""Secrets: any number of live ones, final revocation, expiry, exposure, use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnilab.errors import UnavailableError
+from omnilab.tenancy.service.means import Touched
+from tests.tenancy.estate import ACTOR, NOON, Estate, digest_of, refused, tell
+
+DAY_MS = 86_400_000
+
+
+def test_a_client_has_any_number_of_secrets_and_they_are_never_shown_again(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id = made.client.client_id
+        estate.clock.ms += 1
+        issued = await estate.tenancy.secrets.add(client_id, label="blue", expires_in_seconds=90 * 86_400, actor=ACTOR)
+        assert list(issued.document()) == ["client_id", "secret_id", "client_secret"]
+        first, second = await estate.tenancy.secrets.list_all(client_id)
+        assert [first["secret_id"], second["secret_id"]] == [made.issued.secret_id, issued.secret_id]
+        assert (second["label"], second["status"], second["expires_at"]) == ("blue", "live", "2030-06-15T17:46:40.001Z")
+        assert (first["use_count"], first["last_used_at"], first["last_address"]) == (0, None, None)
+        assert issued.client_secret.reveal() not in repr((first, second, issued))
+        assert not estate.db_holds(issued.client_secret.reveal()[9:])
+
+    tell(tmp_path, story)
+
+
+def test_revoking_is_final_and_says_when_it_was_so_already(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id, secret_id = made.client.client_id, made.issued.secret_id
+        secrets = estate.tenancy.secrets
+        done = await secrets.revoke(client_id, secret_id, actor=ACTOR)
+        assert (done["status"], done["changed"]) == ("revoked", True)
+        estate.clock.ms += 5000
+        again = await secrets.revoke(client_id, secret_id, actor=ACTOR)
+        assert (again["changed"], again["revoked_at"]) == (False, done["revoked_at"])
+        entry = await estate.seen(client_id)
+        assert not entry.has_live_secret(secret_id)
+        found = await estate.snapshot.find_credential(client_id, digest_of(made))
+        assert found is not None
+        assert found[1].revoked_at == NOON
+        await refused("secret_unknown", secrets.revoke(client_id, "sec_x", actor=ACTOR))
+
+    tell(tmp_path, story)
+
+
+def test_expiry_stops_issuing_only(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client(expires_in_seconds=60)
+        client_id = made.client.client_id
+        estate.clock.ms += 60_000
+        (listed,) = await estate.tenancy.secrets.list_all(client_id)
+        assert listed["status"] == "expired"
+        assert (await estate.seen(client_id)).has_live_secret(made.issued.secret_id)
+
+    tell(tmp_path, story)
+
+
+def test_exposure_is_noted_once_with_a_record(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client = made.client
+        touched = Touched(client.tenant_id, client.tenant, client.client_id, made.issued.secret_id)
+        assert await estate.tenancy.secrets.mark_exposed(touched, request_id="018f0000-0000-7000-8000-000000000000")
+        estate.clock.ms += DAY_MS
+        assert not await estate.tenancy.secrets.mark_exposed(touched)
+        (listed,) = await estate.tenancy.secrets.list_all(client.client_id)
+        assert (listed["exposed_at"], listed["status"]) == ("2030-03-17T17:46:40Z", "live")
+        (record,) = await estate.records("secrets:expose")
+        assert record.secret_id == made.issued.secret_id
+        assert (await estate.seen(client.client_id)).secrets[0].exposed_at == NOON
+
+    tell(tmp_path, story)
+
+
+def test_a_label_that_looks_like_a_credential_is_refused(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id, text = made.client.client_id, made.issued.client_secret.reveal()
+        secrets = estate.tenancy.secrets
+        words = await refused("value_looks_like_credential", secrets.add(client_id, label=text, actor=ACTOR))
+        assert text[9:17] not in words
+        await refused("label_invalid", secrets.add(client_id, label="a\x00b", actor=ACTOR))
+        await refused("client_unknown", secrets.add("cli_x", actor=ACTOR))
+        words = await refused("client_unknown", secrets.list_all(text))
+        assert text[9:17] not in words
+
+    tell(tmp_path, story)
+
+
+def test_uses_add_up_and_the_last_one_counts(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id, tenant_id, secret_id = made.client.client_id, made.client.tenant_id, made.issued.secret_id
+        await estate.use.flush()
+        for step in range(3):
+            estate.use.used(tenant_id, secret_id, NOON + step, f"192.0.2.{step}")
+        await estate.use.flush()
+        estate.use.used(tenant_id, secret_id, NOON - 50, "192.0.2.9")  # another worker's, older
+        await estate.use.flush()
+        (listed,) = await estate.tenancy.secrets.list_all(client_id)
+        assert listed["use_count"] == 4
+        assert (listed["last_used_at"], listed["last_address"]) == ("2030-03-17T17:46:40.002Z", "192.0.2.2")
+
+    tell(tmp_path, story)
+
+
+def test_uses_that_could_not_be_written_are_kept(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        tenant_id, secret_id = made.client.tenant_id, made.issued.secret_id
+        working, estate.use._db = estate.use._db, Broken()  # type: ignore[assignment]
+        for step in range(2):
+            estate.use.used(tenant_id, secret_id, NOON + step, "192.0.2.1")
+            try:
+                await estate.use.flush()
+            except UnavailableError:
+                continue
+        estate.use._db = working
+        await estate.use.flush()
+        (listed,) = await estate.tenancy.secrets.list_all(made.client.client_id)
+        assert (listed["use_count"], listed["last_used_at"]) == (2, "2030-03-17T17:46:40.001Z")
+
+    tell(tmp_path, story)
+
+
+class Broken:
+    """A database that takes no writes."""
+
+    async def write(self, unit: object) -> None:
+        raise UnavailableError("the disk is full")
