@@ -12,7 +12,7 @@ it does not have is derived from what it has, always the same way, and nothing i
   number of bookings ever made for it, cancelled ones included, so that each cancelled one left a free place;
 - ticket_type: the booked meals; created_at: arrival day minus lead time, at noon UTC;
 - booking_status: CANCELLED for what the data calls cancelled (no-shows are part of that), with cancelled_at the date
-  of that status; CHECKED_IN for guests who came before 2016, with checked_in_at the arrival at 15:00 UTC; CONFIRMED
+  of that status; CHECKED_IN for guests who came before October 2015, with checked_in_at the arrival at 15:00 UTC; CONFIRMED
   for guests who came later, as those bookings stood before they came.
 
 `python -m omnilab.cli.demo_data FOLDER` writes one gzip CSV a tenant.
@@ -37,7 +37,7 @@ from omnilab.errors import ProvisioningError
 
 #: The file of the data, in a clone of the repository.
 SOURCE = Path(__file__).resolve().parents[3] / "examples" / "data" / "hotel_bookings.csv.gz"
-CONFIRMED_FROM = date(2016, 1, 1)
+CONFIRMED_FROM = date(2015, 10, 1)
 BOOKINGS_PER_GUEST = 3
 
 _MONTHS = {name: number for number, name in enumerate(calendar.month_name) if name}
