@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,6 +34,13 @@ class Omnilab:
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"environment": "development", "public_url": self.url} | settings
         self._numbers = itertools.count(1)
+
+    def copied_to(self, directory: Path) -> Omnilab:
+        """A copy of a resting installation, database and keys, on the same port: its credentials hold there too."""
+        copy = Omnilab(directory)
+        copy.port, copy.url, copy.settings = self.port, self.url, dict(self.settings)
+        shutil.copytree(self.directory, directory, dirs_exist_ok=True)
+        return copy
 
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {f"OMNILAB_{name.upper()}": value for name, value in (self.settings | dict(extra or {})).items()}
