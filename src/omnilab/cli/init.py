@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from omnilab.app import initialise, open_platform
 from omnilab.cli.output import JsonFlag, answering, emit
 from omnilab.cli.session import Asker, actor_of
 from omnilab.settings import Settings, load_settings
@@ -23,15 +24,16 @@ def init(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """
     with answering(as_json):
         settings = load_settings(make_master_key=True)
-        made = asyncio.run(initialised(ctx, settings))
+        made, settings = asyncio.run(initialised(ctx, settings))
         emit(_document(settings, made), as_json=as_json, people=_people)
 
 
-async def initialised(ctx: typer.Context, settings: Settings) -> Sequence[str]:
-    """Make the installation these settings describe; returns what was made, in words."""
-    from omnilab.app import initialise  # late: it loads every house
-
-    return await initialise(settings, actor=actor_of(Asker.of(ctx), settings.environment))
+async def initialised(ctx: typer.Context, settings: Settings) -> tuple[Sequence[str], Settings]:
+    """Make the installation these settings describe; returns what was made, in words, and the settings as kept."""
+    made = await initialise(settings, actor=actor_of(Asker.of(ctx), settings.environment))
+    platform = await open_platform(settings)
+    await platform.close()
+    return made, platform.settings
 
 
 def _document(settings: Settings, made: Sequence[str]) -> dict[str, Any]:
