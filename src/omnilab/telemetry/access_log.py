@@ -67,6 +67,7 @@ class AccessLog:
         self._as_text = as_text
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
 
     def observe(self, exchange: Finished, duration_seconds: float) -> None:
@@ -76,10 +77,11 @@ class AccessLog:
             return
         line = self._line(exchange, duration_seconds)
         self._lines.append((_as_text(line) if self._as_text else _encode(line)) + b"\n")
-        if len(self._lines) >= _FLUSH_LINES and self._timer is None:
+        if self._timer is None:
+            self._loop = asyncio.get_running_loop()
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
+        elif len(self._lines) % _FLUSH_LINES == 0:
             self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what has been taken; what a full pipe does not take now is kept for the next time."""
@@ -97,6 +99,8 @@ class AccessLog:
             self.dropped += len(self._lines) - written
             written = len(self._lines)
         del self._lines[:written]
+        if self._lines and self._loop is not None and not self._loop.is_closed():
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
 
     def _line(self, exchange: Finished, duration_seconds: float) -> AccessLine:
         known = exchange.operation is not None
@@ -106,7 +110,7 @@ class AccessLog:
             event="request",
             level="info",
             request_id=exchange.request_id,
-            method=exchange.method[:20],
+            method=exchange.method if known else mask(exchange.method)[:20],
             path=exchange.path if known else mask(exchange.path[:_MAX_PATH]),
             status=exchange.status or 499,
             duration_ms=round(duration_seconds * 1000, 3),

@@ -211,14 +211,15 @@ def _caller_request_id(exchange: Exchange) -> str | None:
 def _page_error(exchange: Exchange, error: HTTPException) -> RequestError:
     """Starlette's 404 and 405 in our tree."""
     if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
+        # Starlette joins a set: the order would differ from one process to the next.
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         exchange.extra_headers.append((b"allow", allow.encode("latin-1")))
         return RequestError(
             "method_not_allowed",
             f"This page is read with {allow}.",
             check="method",
             expected=allow,
-            found=exchange.method[:20],
+            found=mask(exchange.method)[:20],
         )
     return RequestError(
         "not_found",

@@ -109,7 +109,7 @@ def _custom_schema(kind: type) -> Json:
     """A value type of one's own brings its schema as `JSON_SCHEMA`."""
     schema: Json | None = getattr(kind, "JSON_SCHEMA", None)
     if schema is None:
-        raise NotImplementedError(f"{kind.__name__} has no JSON_SCHEMA for the API document")
+        raise TypeError(f"{kind.__name__} has no JSON_SCHEMA for the API document")
     return schema
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from omnilab.errors import RequestError
+from omnilab.telemetry.redaction import mask
 from omnilab.web.operation import Operation
 
 
@@ -46,7 +47,7 @@ class Route:
                 f"This path is called with {allow.replace(', ', ' or ')}, not with another method.",
                 check="method",
                 expected=allow,
-                found=method[:20],
+                found=mask(method)[:20],
             )
         return found
 

@@ -1,0 +1,146 @@
+"""No credential survives masking, in whole or in part; no honest identifier is taken for one."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import string
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnilab.clock import SystemClock
+from omnilab.crypto.client_secret import new_client_secret
+from omnilab.crypto.random import RequestIds, new_id
+from omnilab.telemetry.redaction import is_secret_name, looks_like_credential, mask
+
+BASE62 = string.ascii_letters + string.digits
+TOKEN = (
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUiLCJzdWIiOiJjbGlfMSJ9"
+    ".MEUCIQDx7vJ9Zq3kQpYw0sYb1cVn8mT5rL2uHgEoKf4aNtXzRwIgP6sGdBhJ"
+)
+
+
+def parts(secret: str) -> set[str]:
+    """All pieces of eight characters of the random part."""
+    random_part = secret[9:]
+    return {random_part[start : start + 8] for start in range(len(random_part) - 7)}
+
+
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+def test_secrets_are_masked_wherever_they_stand(environment: str) -> None:
+    for _ in range(50):
+        secret = new_client_secret(environment).reveal()
+        pair = base64.b64encode(f"cli_x:{secret}".encode()).decode()
+        for text in (
+            secret,
+            f"GET /v1/x?client_secret={secret}&y=1",
+            f'{{"client_secret": "{secret}", "x": 1}}',
+            f"RuntimeError: bad value '{secret}'",
+            quote(secret, safe="").replace("_", "%5F"),
+            secret[: len(secret) // 2],
+            secret + "\n",
+            f"Authorization: Basic {pair}",
+            pair,
+            f"client_secret={secret[9:]}",
+            secret.upper(),
+        ):
+            masked = mask(text)
+            assert not any(part in masked for part in parts(secret)), text
+            assert not any(part in masked for part in parts("x" * 9 + pair)), text
+
+
+def test_tokens_are_masked_wherever_they_stand() -> None:
+    payload = TOKEN.split(".")[1]
+    for text in (TOKEN, f"Bearer {TOKEN}", f"access_token={TOKEN}", f"GET /x/{TOKEN}/y", TOKEN[:-10], TOKEN[:60]):
+        assert payload[:12] not in mask(text)
+        assert TOKEN[-20:-12] not in mask(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password=hunter2",
+        '"password": "hunter2"',
+        "Proxy-Authorization: hunter2",
+        "client-secret: hunter2",
+        "postgresql://omnilab:hunter2@db:5432/omnilab",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----",
+        "-----BEGIN EC PRIVATE KEY-----\nhunter2",
+        "bearer%20hunter2hunter2",
+    ],
+)
+def test_other_secrets_are_masked_by_their_place(text: str) -> None:
+    assert "hunter2" not in mask(text)
+
+
+def test_what_explains_a_refusal_is_kept() -> None:
+    secret = new_client_secret("staging").reveal()
+    assert mask(f"secret {secret} is for another environment") == (
+        "secret omni_stg_[masked] is for another environment"
+    )
+
+
+HONEST = [
+    "contact-1",
+    "user@example.com",
+    "7f9c24e8-3b1a-4c55-9d0e-2a6f1b8c4d3e",
+    "auth0|5f7c8ec7c33c6c004bbafe82",
+    "CN=Müller, Jörg; OU=Vertrieb",
+    "Basic settings",
+    "bearer of bad news",
+    "omni_stg_frontend",
+    "0f343b0931126a20f133d67c2b018a3b1f9f1f3b6d8c5d8e9a7b6c5d4e3f2a1b",
+    "fetchContactBookings",
+    "urn:omnilab:development:acme",
+    "https://acme.api.omni.example",
+    "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg",
+    "eyJ",
+]
+
+
+@pytest.mark.parametrize("value", HONEST)
+def test_honest_identifiers_are_not_refused(value: str) -> None:
+    assert not looks_like_credential(value)
+
+
+def test_our_own_ids_are_neither_refused_nor_masked() -> None:
+    ids = RequestIds(SystemClock())
+    for _ in range(200):
+        for value in (new_id("cli_"), new_id("sec_"), new_id("bkg_"), new_id("ten_"), ids()):
+            assert not looks_like_credential(value)
+            assert mask(f"client {value} was refused") == f"client {value} was refused"
+
+
+@given(st.integers(0, 40), st.integers(0, 3))
+def test_secrets_inside_other_values_are_refused(position: int, lead: int) -> None:
+    secret = new_client_secret("development").reveal()
+    around = "contact-" * 5
+    assert looks_like_credential(around[:position] + secret + around[position:])
+    assert looks_like_credential(base64.b64encode(b"x" * lead + b":" + secret.encode()).decode())
+    assert looks_like_credential(base64.urlsafe_b64encode(b"x" * lead + TOKEN.encode()).decode())
+    assert looks_like_credential(around + TOKEN)
+    assert looks_like_credential("Bearer " + TOKEN)
+    assert looks_like_credential("Basic " + base64.b64encode(b"cli_1:legacy-secret-1").decode())
+
+
+@given(st.text(BASE62, min_size=43, max_size=49))
+def test_random_runs_without_a_prefix_are_masked(text: str) -> None:
+    kinds = [character.isdigit() + 2 * character.isupper() for character in text]
+    changes = sum(1 for before, after in itertools.pairwise(kinds) if before != after)
+    if len(set(kinds)) == 3 and changes >= len(text) // 3:
+        assert mask(text) == "[masked]"
+
+
+@given(st.text(max_size=200))
+def test_masking_never_fails_and_is_done_in_one_go(text: str) -> None:
+    assert mask(mask(text)) == mask(text)
+    looks_like_credential(text)
+
+
+@pytest.mark.parametrize("name", ["client_secret", "Authorization", "Set-Cookie", "PASSWORD", "access_token"])
+def test_secret_names(name: str) -> None:
+    assert is_secret_name(name)
+    assert not is_secret_name(name + "_id")

@@ -1,0 +1,232 @@
+"""One list of codes, one table of statuses, a page for each; the API document says what is routed."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Annotated, ClassVar
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from omnilab.codes import CHECKS, CODES
+from omnilab.web.openapi import ApiInfo, openapi_document, openapi_operation
+from omnilab.web.pages import error_pages
+from omnilab.web.problems import API_STATUS, OAUTH_STATUS
+from tests.web.driver import World, operation
+
+INFO = ApiInfo(
+    version="1.2.3", public_url="https://login.example", docs_url="https://docs.example", tenant_domain="omni.example"
+)
+
+
+def test_every_code_has_a_status_and_every_status_a_code() -> None:
+    assert set(CODES) == set(API_STATUS) | set(OAUTH_STATUS)
+    assert all(name == code.code for name, code in CODES.items())
+
+
+def test_a_new_token_helps_exactly_where_the_contract_says() -> None:
+    helps = {code.code for code in CODES.values() if code.new_token_helps}
+    assert helps == {"token_expired", "token_revoked", "token_predates_grant"}
+    retry = {code.code for code in CODES.values() if code.retry}
+    waiting = {name for name, status in API_STATUS.items() if status in (429, 503)}
+    waiting |= {name for name, (status, _) in OAUTH_STATUS.items() if status in (429, 503)}
+    assert retry == waiting | {"idempotency_in_progress"}
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=lambda code: code.code)
+def test_words_are_whole_sentences(code) -> None:
+    for text in (code.meaning, code.fix):
+        assert text[0].isupper() or text[0] == "`"
+        assert text.endswith(".")
+        assert text.count("`") % 2 == 0
+        assert "  " not in text
+    assert not code.title.endswith(".")
+
+
+def test_checks_have_no_name_twice() -> None:
+    for names in CHECKS.values():
+        assert len(set(names)) == len(names)
+
+
+class Page(HTMLParser):
+    """Collects what a page would load, and checks that tags are closed."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("path", ["/docs/errors", "/docs/errors/", *(f"/docs/errors/{name}" for name in CODES)])
+def test_pages_are_plain_and_load_nothing(path: str) -> None:
+    answer = World([], pages=list(error_pages()), environment="production").send("GET", path)
+    assert answer.status == 200
+    assert answer.header("content-type") == "text/html; charset=utf-8"
+    policy = answer.header("content-security-policy") or ""
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert answer.header("x-request-id")
+    page = Page(answer.body.decode())
+    assert not {"script", "img", "iframe", "form", "link"} & set(page.tags)
+    assert page.tags.count("h1") == page.tags.count("main") == 1
+    assert all(link.startswith(("/docs/errors/", "#")) for link in page.links)
+
+
+def test_a_page_tells_what_the_list_says() -> None:
+    text = World([], pages=list(error_pages())).send("GET", "/docs/errors/token_predates_grant").body.decode()
+    assert "<code>scope</code>" in text
+    assert "Yes, once" in text
+    assert "403" in text
+
+
+def test_a_code_that_is_none_has_no_page() -> None:
+    world = World([], pages=list(error_pages()))
+    answer = world.send("GET", "/docs/errors/%3Cscript%3E")
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert world.send("GET", "/docs/errors/token_missing/").status == 404
+    answer = world.send("POST", "/docs/errors/token_missing")
+    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
+
+
+def test_a_page_may_be_asked_for_with_head() -> None:
+    answer = World([], pages=list(error_pages())).send("HEAD", "/docs/errors/token_missing")
+    assert answer.status == 200
+
+
+class ListThings(msgspec.Struct):
+    external_id: Annotated[str, Meta(min_length=1, max_length=255, description="The contact.")]
+    page_size: Annotated[int, Meta(ge=1, le=200)] = 50
+    booking_status: list[str] = []
+    even: str | None = None
+
+
+class MakeThing(msgspec.Struct):
+    external_id: str
+    reason: str | None = None
+
+
+class Thing(msgspec.Struct):
+    thing_id: str
+    thing_status: Annotated[str, Meta(examples=["CONFIRMED"])]
+
+
+OPERATIONS = [
+    operation("/v1/things:list", protected=True, endpoint="things:read", parameters=ListThings, answers={200: Thing}),
+    operation(
+        "/v1/things:make",
+        "POST",
+        protected=True,
+        endpoint="things:make",
+        body=MakeThing,
+        answers={201: Thing},
+        refusals=("slot_full",),
+        idempotent_by_key=True,
+    ),
+    operation("/v1/things:create", "POST", hidden=True),
+    operation(
+        "/v1/oauth:token",
+        "POST",
+        error_format="oauth",
+        body=MakeThing,
+        body_media_types=("application/json", "application/x-www-form-urlencoded"),
+        answers={200: {"type": "object"}},
+        refusals=("credential_missing", "token_quota_exceeded"),
+    ),
+]
+
+
+def test_the_document_and_the_routes_agree() -> None:
+    document = openapi_document(OPERATIONS, INFO)
+    routed = {(each.path, each.method.lower(), each.operation_id) for each in OPERATIONS if not each.hidden}
+    described = {
+        (path, method, call["operationId"])
+        for path, methods in document["paths"].items()
+        for method, call in methods.items()
+    }
+    assert described == routed
+
+
+def test_the_document_is_consistent() -> None:
+    document = openapi_document(OPERATIONS, INFO)
+    text = msgspec.json.encode(document).decode()
+    for section, name in re.findall(r'"\$ref":"#/components/([A-Za-z]+)/([^"]+)"', text):
+        assert name in document["components"][section]
+    assert '"enum"' not in text
+    assert document["openapi"] == "3.1.0"
+    assert "ListThings" not in document["components"]["schemas"]
+
+
+def test_a_query_is_described_from_its_struct() -> None:
+    call = openapi_document(OPERATIONS, INFO)["paths"]["/v1/things:list"]["get"]
+    parameters = {each["name"]: each for each in call["parameters"]}
+    assert parameters["external_id"]["required"] is True
+    assert parameters["external_id"]["description"] == "The contact."
+    assert parameters["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+    assert parameters["even"] == {"name": "even", "in": "query", "required": False, "schema": {"type": "string"}}
+    assert call["security"] == [{"client_credentials": ["things:read"]}, {"access_token": []}]
+    assert {"200", "400", "401", "403", "429", "503", "default"} == set(call["responses"])
+    assert set(call["responses"]["403"]["content"]["application/problem+json"]["examples"]) == {
+        "endpoint_not_enabled",
+        "token_predates_grant",
+    }
+
+
+def test_a_write_is_described_with_its_key_and_conflicts() -> None:
+    call = openapi_document(OPERATIONS, INFO)["paths"]["/v1/things:make"]["post"]
+    assert [each["name"] for each in call["parameters"]] == ["Idempotency-Key"]
+    assert {"201", "409", "413", "415"} <= set(call["responses"])
+
+
+def test_the_token_call_is_described_with_its_own_errors() -> None:
+    call = openapi_document(OPERATIONS, INFO)["paths"]["/v1/oauth:token"]["post"]
+    assert set(call["requestBody"]["content"]) == {"application/json", "application/x-www-form-urlencoded"}
+    assert call["security"] == [{}, {"client_basic": []}]
+    answer = call["responses"]["401"]["content"]["application/json"]
+    assert answer["examples"]["credential_missing"]["value"]["error"] == "invalid_client"
+
+
+class Odd:
+    """A value type that forgot its schema."""
+
+
+class Described:
+    """A value type with its schema."""
+
+    JSON_SCHEMA: ClassVar = {"type": "string"}
+
+
+class WithOdd(msgspec.Struct):
+    odd: Odd
+
+
+class WithDescribed(msgspec.Struct):
+    described: Described
+
+
+def test_a_value_type_without_a_schema_is_noticed_at_start() -> None:
+    with pytest.raises(TypeError, match="Odd has no JSON_SCHEMA"):
+        openapi_document([operation(parameters=WithOdd)], INFO)
+    document = openapi_document([operation(parameters=WithDescribed)], INFO)
+    assert document["paths"]["/v1/things:list"]["get"]["parameters"][0]["schema"] == {"type": "string"}
+
+
+def test_the_document_is_served() -> None:
+    answer = World([*OPERATIONS, openapi_operation(OPERATIONS, INFO)]).send("GET", "/openapi.json")
+    assert (answer.status, answer.header("cache-control")) == (200, "public, max-age=300")
+    assert answer.json == openapi_document(OPERATIONS, INFO)
