@@ -97,7 +97,7 @@ def _csv_rows(file: IO[str]) -> Iterator[tuple[int, Mapping[str, object] | str]]
 def _entry(line: int, row: Mapping[str, object] | str) -> Entry | Rejection:
     if isinstance(row, str):
         return Rejection(line, row, {})
-    secret = row.get("client_secret")
+    secret = str(row.get("client_secret") or "")
     shown = {name: _shown(row[name], secret) for name in COLUMNS if name in row and name != "client_secret"}
     try:
         return Entry(line, _credential(row), shown)
@@ -105,12 +105,12 @@ def _entry(line: int, row: Mapping[str, object] | str) -> Entry | Rejection:
         return Rejection(line, error.detail, shown)
 
 
-def _shown(value: object, secret: object) -> object:
+def _shown(value: object, secret: str) -> object:
     """A field as a reject file may hold it: the secret may have slipped into another column."""
     if isinstance(value, list):
         return [_shown(each, secret) for each in value]
     text = str(value)
-    if looks_like_credential(text) or (isinstance(secret, str) and secret and secret in text):
+    if looks_like_credential(text) or (secret and secret in text):
         return "[masked]"
     return mask(text)
 
