@@ -47,9 +47,7 @@ def causes_text(document: Document) -> str:
 
 def verification_text(document: Document) -> str:
     """What was walked, and each place that does not hold."""
-    walked = (
-        f"{document['records']} records in {document['chains']} chains, {document['checkpoints']} of them checkpoints"
-    )
+    walked = f"{document['records']} records ({document['checkpoints']} checkpoints) in {document['chains']} chains"
     if document["intact"]:
         return f"Intact: {walked}. Nothing was changed, removed, reordered or put in."
     lines = [f"Tampered: {walked}."]
@@ -100,8 +98,9 @@ def _check(check: Document) -> str:
 def _cause(number: int, cause: Document) -> str:
     client = cause["client_id"] or "no known client"
     proved = "" if cause["proved"] else ", claimed and not proved"
+    refusals = "1 refusal" if cause["count"] == 1 else f"{cause['count']} refusals"
     lines = [
-        f"{number}. {cause['title']} ({cause['code']}): {cause['count']} times",
+        f"{number}. {cause['title']} ({cause['code']}): {refusals}",
         f"   Client     {client}{proved}",
         f"   Endpoint   {cause['endpoint']}",
         f"   First      {cause['first']}",
@@ -112,5 +111,10 @@ def _cause(number: int, cause: Document) -> str:
         expected = f"; expected: {cause['expected']}" if cause["expected"] else ""
         found = f"; came: {cause['found']}" if cause["found"] else ""
         lines.append(f"   Failed     {cause['check'].replace('_', ' ')}{expected}{found}")
-    lines += [f"   Fix        {cause['fix']}", "   Reply", "", indent(cause["reply"].rstrip(), "     | ")]
+    lines += [
+        f"   Fix        {cause['fix']}",
+        "   Reply",
+        "",
+        indent(cause["reply"].rstrip(), "     | ", lambda _: True),
+    ]
     return "\n".join(lines)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.record import CLAIMED_CLIENT, CLAIMED_CLIENTS, CLAIMED_TENANT, COUNT, AuditRecord
 
+# The mark of a client id that is a secret or token in the wrong field.
+CREDENTIAL_AS_CLIENT_ID = "a-credential"
 _CLIENT_ID = re.compile(r"cli_[0-9A-Za-z]{22}")
 
 
@@ -47,3 +51,21 @@ class Claims:
     def client_of(self, record: AuditRecord) -> str | None:
         """The one client a record claims, when it is one of theirs."""
         return self._clients.get(str(record.details.get(CLAIMED_CLIENT)))
+
+
+def truer_cause(record: AuditRecord, known_as: tuple[str, str] | None) -> AuditRecord:
+    """A failed authentication with what its answer kept from a stranger: was the client unknown, or the secret wrong?
+
+    known_as: the client id and tenant key that the claim turned out to be, looked up only now: at the time of the
+    request a look-up would have taken longer for a known client than for an unknown one.
+    """
+    mark = record.details.get(CLAIMED_CLIENT)
+    if record.code != "client_authentication_failed" or mark is None:
+        return record
+    if mark == CREDENTIAL_AS_CLIENT_ID:
+        found = "a secret or token in the place of the client_id"
+    elif known_as is None:
+        found = "a client_id that is unknown"
+    else:
+        found = f"the known client_id {known_as[0]} of {known_as[1]}, with a secret that is none of its secrets"
+    return msgspec.structs.replace(record, found=found)

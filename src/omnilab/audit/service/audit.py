@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from omnilab.audit.model.chain import ChainKey
-from omnilab.audit.model.claims import client_mark
+from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, client_mark
 from omnilab.audit.model.flood import Flood, flood_record
 from omnilab.audit.model.record import AuditRecord, encode
 from omnilab.audit.service.buffer import RecordBuffer
@@ -25,6 +25,7 @@ from omnilab.crypto.random import new_id
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.tables import PLATFORM_TENANT
+from omnilab.telemetry.redaction import looks_like_credential
 
 
 class AuditService(Inquiry):
@@ -87,6 +88,8 @@ class AuditService(Inquiry):
 
     def client_mark(self, client_id: str) -> str:
         """What may be kept of a client id that was claimed and not proved."""
+        if looks_like_credential(client_id):
+            return CREDENTIAL_AS_CLIENT_ID
         return client_mark(self._key, client_id)
 
     async def count_records(self) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 
 from omnilab.audit.model.causes import Causes
 from omnilab.audit.model.chain import ChainKey
-from omnilab.audit.model.claims import Claims
-from omnilab.audit.model.record import AuditRecord, Outcome, request_id_floor
+from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, Claims, truer_cause
+from omnilab.audit.model.record import CLAIMED_CLIENT, AuditRecord, Outcome, request_id_floor
 from omnilab.audit.store.records import AllRecords, TenantRecords, unproven_refusals
 from omnilab.errors import ProvisioningError
 from omnilab.storage.database import Reader
+from omnilab.telemetry.redaction import mask
 
 DEFAULT_LIMIT = 100
 
@@ -38,7 +39,7 @@ class Inquiry:
 
     async def find(self, request_id: str) -> list[AuditRecord]:
         """Everything one request left, in the order in which it was recorded; empty when nothing is known of it."""
-        return await self._all.find(request_id)
+        return [await self._explained(record) for record in await self._all.find(request_id)]
 
     async def list_records(self, query: RecordQuery) -> list[AuditRecord]:
         """Decisions, newest first. A tenant's or client's are those that proved to be its, and refusals that claim it.
@@ -69,13 +70,25 @@ class Inquiry:
             causes.add(record, client_id=record.client_id)
         async for record in unproven_refusals(self._reader, floor):
             if (count := claims.count(record)) > 0:
-                causes.add(record, client_id=claims.client_of(record), count=count)
+                client_id = claims.client_of(record)
+                if client_id is not None:
+                    record = truer_cause(record, (client_id, tenant))  # noqa: PLW2901 - the same record, better told
+                causes.add(record, client_id=client_id, count=count)
         return causes.present()
+
+    async def _explained(self, record: AuditRecord) -> AuditRecord:
+        mark = str(record.details.get(CLAIMED_CLIENT, ""))
+        if not mark or mark == CREDENTIAL_AS_CLIENT_ID:
+            return truer_cause(record, None)
+        candidates = await self._all.list_foreign_client_ids() if mark.startswith("hmac:") else [mark]
+        client_id = Claims(self._key, tenant=None, client_ids=candidates).client_of(record)
+        tenant = await self._all.find_tenant_of(client_id) if client_id else None
+        return truer_cause(record, (client_id, tenant) if client_id and tenant else None)
 
     async def _of_tenant(self, tenant: str, client_id: str | None) -> tuple[TenantRecords, Claims]:
         tenant_id = await self._all.find_tenant_id(tenant)
         if tenant_id is None:
-            raise ProvisioningError("tenant_unknown", f"There is no tenant {tenant!r}.")
+            raise ProvisioningError("tenant_unknown", f"There is no tenant {mask(tenant)!r}.")
         records = TenantRecords(self._reader, tenant_id)
         if client_id is not None:
             return records, Claims(self._key, tenant=None, client_ids=[client_id])

@@ -7,19 +7,22 @@ import msgspec
 from omnilab.audit.model.record import AuditRecord
 from omnilab.telemetry.redaction import looks_like_credential, mask
 
-_QUOTES = ("reason", "expected", "found", "caller_request_id")
+_QUOTES = ("reason", "found", "caller_request_id")
 
 
 def masked(record: AuditRecord) -> AuditRecord:
     """The record with every quoted value masked where it looks like a credential.
 
-    A granted request quotes only what passed as an identifier, so the exact test does there: it costs a tenth.
+    A granted request quotes only what passed as an identifier, so the exact test does there: it costs a tenth. What
+    is expected is our own words, which may speak of credentials without holding one.
     """
     if record.outcome == "granted":
         quoted = [record.caller_request_id, *record.details.values()]
         if not any(isinstance(value, str) and looks_like_credential(value) for value in quoted):
             return record
     changes: dict[str, object] = {name: _masked(getattr(record, name)) for name in _QUOTES}
+    if record.expected and looks_like_credential(record.expected):
+        changes["expected"] = mask(record.expected)
     changes["details"] = {name: _masked(value) for name, value in record.details.items()}
     return msgspec.structs.replace(record, **changes)
 

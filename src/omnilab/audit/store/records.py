@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, column, literal_column, select, table
 from sqlalchemy import or_ as either
 
-from omnilab.audit.model.record import AuditRecord, decode
+from omnilab.audit.model.record import AuditRecord, decode, request_time
 from omnilab.audit.tables import audit_records
 from omnilab.storage.database import Reader
 from omnilab.storage.statement import Row, Statement
@@ -53,6 +54,14 @@ _BY_REQUEST = Statement(
 _tenants = table("tenants", column("tenant_id"), column("tenant"))
 _directory = table("client_directory", column("client_id"), column("tenant_id"))
 _TENANT_ID = Statement(select(_tenants.c.tenant_id).where(_tenants.c.tenant == bindparam("wanted")), "wanted")
+_TENANT_OF = Statement(
+    select(_tenants.c.tenant)
+    .select_from(_tenants.join(_directory, _directory.c.tenant_id == _tenants.c.tenant_id))
+    .where(_directory.c.client_id == bindparam("wanted")),
+    "wanted",
+)
+# Client ids that an earlier system made. `_` stands for any character: a few of our own more do no harm.
+_FOREIGN_CLIENT_IDS = Statement(select(_directory.c.client_id).where(_directory.c.client_id.not_like("cli__%")))
 _CLIENT_IDS = Statement(select(_directory.c.client_id).where(_directory.c.tenant_id == bindparam("wanted")), "wanted")
 
 
@@ -64,7 +73,7 @@ class AllRecords:
 
     async def find(self, request_id: str) -> list[AuditRecord]:
         """What one request left, in the order in which it was recorded."""
-        return [decode(body) for (body,) in await self._reader.fetch(_BY_REQUEST, request_id)]
+        return [_read(request_id, body) for (body,) in await self._reader.fetch(_BY_REQUEST, request_id)]
 
     async def newest_first(self, floor: str, *, refusals_only: bool) -> AsyncIterator[AuditRecord]:
         """Decisions whose request id is `floor` or later."""
@@ -75,6 +84,15 @@ class AllRecords:
         """The id of a tenant by its key."""
         row = await self._reader.fetch_one(_TENANT_ID, tenant)
         return None if row is None else str(row[0])
+
+    async def find_tenant_of(self, client_id: str) -> str | None:
+        """The key of the tenant a client belongs to."""
+        row = await self._reader.fetch_one(_TENANT_OF, client_id)
+        return None if row is None else str(row[0])
+
+    async def list_foreign_client_ids(self) -> list[str]:
+        """The client ids that are not in our own form."""
+        return [str(row[0]) for row in await self._reader.fetch(_FOREIGN_CLIENT_IDS)]
 
 
 class TenantRecords:
@@ -106,6 +124,21 @@ async def _pages(reader: Reader, statement: Statement, floor: str, *args: str) -
     while not rows or len(rows) == PAGE_ROWS:
         rows = await reader.fetch(statement, floor, until, position, *args)
         for until, position, body in rows:  # noqa: B007 - where the next page begins
-            yield decode(body)
+            yield _read(until, body)
         if not rows:
             return
+
+
+def _read(request_id: str, body: object) -> AuditRecord:
+    """A record, or in its place one that says that somebody changed it beyond reading."""
+    try:
+        return decode(str(body))
+    except msgspec.DecodeError:
+        return AuditRecord(
+            request_id=request_id,
+            occurred_at=request_time(request_id) or 0,
+            tenant_id=PLATFORM_TENANT,
+            endpoint="unreadable",
+            outcome="refused",
+            reason="this record cannot be read: it was changed; run `omnilab audit verify`",
+        )
