@@ -220,7 +220,7 @@ class WithDescribed(msgspec.Struct):
 
 
 def test_a_value_type_without_a_schema_is_noticed_at_start() -> None:
-    with pytest.raises(TypeError, match="Odd has no JSON_SCHEMA"):
+    with pytest.raises(TypeError, match="Odd"):
         openapi_document([operation(parameters=WithOdd)], INFO)
     document = openapi_document([operation(parameters=WithDescribed)], INFO)
     assert document["paths"]["/v1/things:list"]["get"]["parameters"][0]["schema"] == {"type": "string"}
