@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "src").rglob("*.py"))
+# A migration is a frozen list of tables, read once and never changed.
+SOURCES = sorted(path for path in (ROOT / "src").rglob("*.py") if path.parent.name != "versions")
 FILE_LINES = 400
 FUNCTION_LINES = 40
 PARAMETERS = 6
