@@ -5,7 +5,6 @@ What is refused must not raise anything but InvalidTokenError, must not be cache
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -39,6 +38,7 @@ from tests.guard.minting import (
     sign_raw,
     token,
 )
+from tests.quotas.fakes import finish
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -50,7 +50,7 @@ def make_guard() -> Guard:
 def refused(text: str) -> InvalidTokenError:
     guard = make_guard()
     with pytest.raises(InvalidTokenError) as caught:
-        asyncio.run(guard.verify(text))
+        finish(guard.verify(text))
     assert len(guard._cache) == 0
     error = caught.value
     told = f"{error} {error.detail} {error.reason} {error.expected} {error.found}"
@@ -418,9 +418,7 @@ JSON_VALUES = st.recursive(
 def test_any_value_of_a_signed_claim_is_accepted_whole_or_refused(name: str, value: object) -> None:
     guard = make_guard()
     try:
-        caller = asyncio.run(
-            guard.verify(Mint(claims_json=json.dumps(right_claims() | {name: value}).encode()).token())
-        )
+        caller = finish(guard.verify(Mint(claims_json=json.dumps(right_claims() | {name: value}).encode()).token()))
     except InvalidTokenError:
         return
     assert isinstance(caller.client_id, str)
@@ -442,5 +440,5 @@ GUARD = make_guard()
 
 def refused_code(text: str) -> str:
     with pytest.raises(InvalidTokenError) as caught:
-        asyncio.run(GUARD.verify(text))
+        finish(GUARD.verify(text))
     return caught.value.code
