@@ -207,6 +207,20 @@ def test_the_path_of_no_call_is_masked() -> None:
     assert json.loads(text)["status"] == 499
 
 
+@pytest.mark.parametrize("path", ['/v1/"quoted"\\', "/v1/line\nbreak", "/v1/\udce9", "/v1/caf\xe9"])
+def test_no_path_breaks_a_line(path: str) -> None:
+    for operation in (None, object()):
+        (line,) = written(exchange(operation=operation, path=path)).splitlines()
+        assert json.loads(line)["path"].startswith("/v1/")
+    assert written(exchange(operation=None, path=path), as_text=True).count(b"\n") == 1
+
+
+def test_callers_of_any_name_keep_the_line_whole() -> None:
+    caller = SimpleNamespace(client_id='old "client"\n', tenant="acme")
+    first, second = written(exchange(caller=caller), exchange(caller=caller)).splitlines()
+    assert json.loads(first)["client_id"] == json.loads(second)["client_id"] == 'old "client"\n'
+
+
 def test_an_access_line_for_people() -> None:
     line = written(exchange(), as_text=True).decode()
     assert line == "2026-12-01T10:00:00.123Z GET /v1/things:list 200 1.2 ms r-1\n"

@@ -24,6 +24,7 @@ _MAX_LINES = 20_000
 # POSIX lets writes of up to PIPE_BUF bytes to a pipe be whole: lines of several workers never tear.
 _CHUNK_BYTES = 4096
 _MAX_PATH = 200
+_MAX_PARTS = 10_000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,23 +42,6 @@ class Finished(Protocol):
     subject: Any
 
 
-class AccessLine(msgspec.Struct, omit_defaults=True):
-    """One line; empty fields are left out."""
-
-    timestamp: str
-    event: str
-    request_id: str
-    method: str
-    path: str
-    status: int
-    duration_ms: float
-    level: str = ""
-    code: str = ""
-    client_id: str = ""
-    tenant: str = ""
-    caller_request_id: str | None = None
-
-
 class AccessLog:
     """Writes access lines to a file descriptor. One per process, used on its event loop."""
 
@@ -66,6 +50,7 @@ class AccessLog:
         self._descriptor = descriptor
         self._as_text = as_text
         self._lines: list[bytes] = []
+        self._parts: dict[tuple[str, str], str] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
@@ -75,8 +60,8 @@ class AccessLog:
         if len(self._lines) >= _MAX_LINES:
             self.dropped += 1
             return
-        line = self._line(exchange, duration_seconds)
-        self._lines.append((_as_text(line) if self._as_text else _encode(line)) + b"\n")
+        line = self._text(exchange, duration_seconds) if self._as_text else self._json(exchange, duration_seconds)
+        self._lines.append(line)
         if self._timer is None:
             self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
@@ -102,37 +87,65 @@ class AccessLog:
         if self._lines and self._loop is not None and not self._loop.is_closed():
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self.flush)
 
-    def _line(self, exchange: Finished, duration_seconds: float) -> AccessLine:
+    def _json(self, exchange: Finished, duration_seconds: float) -> bytes:
+        """One JSON object. Put together from parts that are encoded once: half the price of an encoder's call."""
+        line = (
+            f'{{"timestamp":"{log_time(self._clock.now_ms())}","level":"info","event":"request"'
+            f',"request_id":"{exchange.request_id}"{self._call_part(exchange)},"status":{exchange.status or 499}'
+            f',"duration_ms":{duration_seconds * 1000:.3f}{self._caller_part(exchange.caller or exchange.subject)}'
+        )
+        if exchange.code:
+            line += f',"code":"{exchange.code}"'
+        if exchange.caller_request_id:  # its characters are checked where it is read: none needs escaping
+            line += f',"caller_request_id":"{exchange.caller_request_id}"'
+        return (line + "}\n").encode()
+
+    def _call_part(self, exchange: Finished) -> str:
+        operation = exchange.operation
+        if operation is None:
+            method, path = mask(exchange.method)[:20], mask(exchange.path[:_MAX_PATH])
+            return f',"method":{_quoted(method)},"path":{_quoted(path)}'
+        key = (exchange.method, exchange.path)
+        part = self._parts.get(key)
+        if part is None:
+            part = f',"method":{_quoted(exchange.method)},"path":{_quoted(exchange.path)}'
+            self._keep(key, part)
+        return part
+
+    def _caller_part(self, who: Any) -> str:
+        if who is None:
+            return ""
+        key = (who.client_id, who.tenant)
+        part = self._parts.get(key)
+        if part is None:
+            part = f',"client_id":{_quoted(who.client_id)},"tenant":{_quoted(who.tenant)}'
+            self._keep(key, part)
+        return part
+
+    def _keep(self, key: tuple[str, str], part: str) -> None:
+        if len(self._parts) >= _MAX_PARTS:
+            self._parts.clear()
+        self._parts[key] = part
+
+    def _text(self, exchange: Finished, duration_seconds: float) -> bytes:
         known = exchange.operation is not None
         who = exchange.caller or exchange.subject
-        return AccessLine(
-            timestamp=log_time(self._clock.now_ms()),
-            event="request",
-            level="info",
-            request_id=exchange.request_id,
-            method=exchange.method if known else mask(exchange.method)[:20],
-            path=exchange.path if known else mask(exchange.path[:_MAX_PATH]),
-            status=exchange.status or 499,
-            duration_ms=round(duration_seconds * 1000, 3),
-            code=exchange.code,
-            client_id=who.client_id if who else "",
-            tenant=who.tenant if who else "",
-            caller_request_id=exchange.caller_request_id,
+        parts = (
+            log_time(self._clock.now_ms()),
+            exchange.method if known else mask(exchange.method)[:20],
+            exchange.path if known else _quoted(mask(exchange.path[:_MAX_PATH])),
+            str(exchange.status or 499),
+            exchange.code,
+            f"{duration_seconds * 1000:.1f} ms",
+            exchange.request_id,
+            who.client_id if who else "",
         )
+        return " ".join(part for part in parts if part).encode() + b"\n"
 
 
-def _as_text(line: AccessLine) -> bytes:
-    parts = (
-        line.timestamp,
-        line.method,
-        line.path,
-        str(line.status),
-        line.code,
-        f"{line.duration_ms:.1f} ms",
-        line.request_id,
-        line.client_id,
-    )
-    return " ".join(part for part in parts if part).encode()
+def _quoted(text: str) -> str:
+    """As a JSON string; what is no UTF-8 (a lone surrogate) is replaced."""
+    return _encode(text.encode("utf-8", "replace").decode()).decode()
 
 
 def _chunks(lines: list[bytes]) -> list[tuple[int, bytes]]:

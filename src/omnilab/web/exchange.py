@@ -159,7 +159,7 @@ class Exchange:
             *self.extra_headers,
             *headers,
         ]
-        if not any(name == b"cache-control" for name, _ in headers):
+        if not headers or not any(name == b"cache-control" for name, _ in headers):
             head.append(_NO_STORE)
         await self.send({"type": "http.response.start", "status": status, "headers": head})
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})

@@ -136,10 +136,9 @@ def _parameters(operation: Operation, schemas: dict[str, Json]) -> list[Json]:
         struct = schemas[operation.parameters.__name__]
         required = struct.get("required", [])
         for name, schema in struct["properties"].items():
-            parameter: Json = {"name": name, "in": "query", "required": name in required, "schema": _not_null(schema)}
-            if "description" in schema:
-                parameter["description"] = schema["description"]
-            parameters.append(parameter)
+            plain = _not_null(schema)
+            words = {"description": plain.pop("description")} if "description" in plain else {}
+            parameters.append({"name": name, "in": "query", "required": name in required, "schema": plain, **words})
     if operation.idempotent_by_key:
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
         text = "Repeats of the same request with the same key get the first answer, for 24 hours."
