@@ -10,7 +10,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from omnilab.errors import LimitError, RequestError, RightError, Subject, TokenRefusedError, UnavailableError
+from omnilab.errors import (
+    ConflictError,
+    LimitError,
+    RequestError,
+    RightError,
+    Subject,
+    TokenRefusedError,
+    UnavailableError,
+)
 from omnilab.web.exchange import Exchange
 from omnilab.web.health import health_operations
 from omnilab.web.pages import error_pages
@@ -325,3 +333,9 @@ def test_an_error_outside_the_table_is_a_503_in_general_words() -> None:
     answer = world.send("GET", "/v1/things:list")
     assert (answer.status, answer.json["code"]) == (503, "temporarily_unavailable")
     assert "detail of the error" not in answer.json["detail"]
+
+
+def test_whatever_may_be_sent_again_says_when() -> None:
+    for code in ("idempotency_in_progress", "quota_exceeded", "temporarily_unavailable"):
+        answer = World([operation(handler=raising(ConflictError(code, "Wait.")))]).send("GET", "/v1/things:list")
+        assert answer.header("retry-after") == "1"

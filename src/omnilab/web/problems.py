@@ -124,7 +124,7 @@ def problem_answer(error: OmniLabError, *, request_id: str, docs_url: str) -> tu
         request_id=request_id,
         errors=[FieldProblem(bad.field, bad.detail) for bad in error.errors],
     )
-    headers = retry_headers(error, status)
+    headers = _retry_headers(error, code)
     if status in (401, 403):
         headers.append((b"www-authenticate", bearer_challenge(code, status)))
     return status, msgspec.json.encode(problem), headers
@@ -138,7 +138,7 @@ def oauth_answer(
     status, oauth_error = OAUTH_STATUS[code]
     description = oauth_text(error.detail if code == error.code else CODES[code].meaning)
     body = OAuthError(oauth_error, description, f"{docs_url}/errors/{code}", request_id)
-    headers = retry_headers(error, status)
+    headers = _retry_headers(error, code)
     if status == 401 and basic_tried:
         headers.append((b"www-authenticate", _basic_challenge(oauth_error, description)))
     return status, msgspec.json.encode(body), headers
@@ -151,10 +151,10 @@ def bearer_challenge(code: str, status: int) -> bytes:
     return b'Bearer error="insufficient_scope"' if status == 403 else b'Bearer error="invalid_token"'
 
 
-def retry_headers(error: OmniLabError, status: int) -> list[Header]:
-    """`Retry-After` in whole seconds where waiting helps: always on 429 and 503."""
+def _retry_headers(error: OmniLabError, code: str) -> list[Header]:
+    """`Retry-After` in whole seconds: always where the same request may be sent again."""
     seconds = error.retry_after_seconds
-    if seconds is None and status in (429, 503):
+    if seconds is None and CODES[code].retry:
         seconds = 1
     return [] if seconds is None else [(b"retry-after", b"%d" % max(seconds, 1))]
 
