@@ -12,7 +12,7 @@ from omnilab.errors import OmniLabError, RequestError, TokenRefusedError
 from omnilab.tokens.model.request import Presented, TokenRequest
 from omnilab.tokens.routes.authorization import claimed_client_id, find_presented
 from omnilab.tokens.routes.body import FORM, NAMES, TokenParameters, form_or_json, read_parameters
-from omnilab.tokens.service.issuing import TokenService
+from omnilab.tokens.service.issuing import IssuedToken, TokenService
 from omnilab.web.exchange import Exchange
 
 GRANT_TYPE = "client_credentials"
@@ -31,15 +31,16 @@ class TokenEndpoint:
         kind = form_or_json(exchange)
         parameters = read_parameters(await exchange.body(), kind)
         try:
-            answer = await self._issue(exchange, parameters, kind)
+            issued = await self._issue(exchange, parameters, kind)
         except OmniLabError as error:
             # Whose request it claims to be, so that an unproved refusal can be found again.
             if error.subject is None and error.claimed_client_id is None:
                 error.claimed_client_id = claimed_client_id(exchange.header(b"authorization"), parameters)
             raise
-        await exchange.answer(200, answer, headers=_NOT_CACHED)
+        exchange.subject = issued.subject
+        await exchange.answer(200, issued.answer, headers=_NOT_CACHED)
 
-    async def _issue(self, exchange: Exchange, parameters: TokenParameters, kind: str) -> bytes:
+    async def _issue(self, exchange: Exchange, parameters: TokenParameters, kind: str) -> IssuedToken:
         if exchange.query_string:
             check_query(exchange.query_string)
         check_parameters(parameters)

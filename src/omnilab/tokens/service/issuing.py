@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from omnilab.audit.service import AuditService
 from omnilab.clock import Clock
@@ -66,6 +66,13 @@ class Parts:
     clock: Clock
 
 
+class IssuedToken(NamedTuple):
+    """The JSON of the answer (RFC 6749 §5.1), and whose it is."""
+
+    answer: bytes
+    subject: Subject
+
+
 class TokenService:
     """Issues tokens from the snapshot in memory; its only wait is the group commit."""
 
@@ -83,8 +90,8 @@ class TokenService:
         self._second = 0
         self._times: dict[int, bytes] = {}
 
-    async def issue(self, request: TokenRequest, answer_headers: list[Header]) -> bytes:
-        """The JSON of the answer (RFC 6749 §5.1), once the record is durable.
+    async def issue(self, request: TokenRequest, answer_headers: list[Header]) -> IssuedToken:
+        """A token, once its record is durable.
 
         What the quota says goes to `answer_headers`, for refusals after it too. Raises TokenRefusedError, LimitError
         or UnavailableError; `subject` is set once the secret has proved right.
@@ -98,9 +105,9 @@ class TokenService:
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
             raise
-        answer = template.answer(self._sign(template, now_ms // 1000, request.request_id))
+        token = self._sign(template, now_ms // 1000, request.request_id)
         await self._record(request, template, now_ms)
-        return answer
+        return IssuedToken(template.answer(token), template.subject)
 
     async def refuse_browser(self, request: TokenRequest) -> NoReturn:
         """Refuse a request that a browser sent; a right secret in it counts as exposed from now on."""
@@ -121,14 +128,9 @@ class TokenService:
         raise refusal
 
     async def _authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
-        try:
-            check_secret_text(request, self._issuer.environment)
-            found = await self._find(request)
-            if found is None:
-                raise _wrong_credentials()
-        except TokenRefusedError as refusal:
-            await self._count_failure(request)
-            raise refusal
+        found = await self._find(request)
+        if found is None:
+            await self._refuse_credential(request)
         await self._quotas.authenticated(request.address_group, found[0].client_id)
         return found
 
@@ -142,19 +144,14 @@ class TokenService:
                 return found
         return None
 
-    async def _count_failure(self, request: TokenRequest) -> None:
-        """Raises LimitError once there were too many: only a wrong secret ever meets this bound."""
-        client_id = request.presented[0].client_id
-        verdict = await self._quotas.failed_authentication(request.address_group, client_id)
+    async def _refuse_credential(self, request: TokenRequest) -> NoReturn:
+        """Say what a stranger may be told. Only a wrong secret ever meets the bound on failed authentications."""
+        verdict = await self._quotas.failed_authentication(request.address_group, request.presented[0].client_id)
         if verdict.refused:
-            raise LimitError(
-                "too_many_failed_authentications",
-                "Too many failed authentications from this address; correct the credentials before the next attempt.",
-                retry_after_seconds=verdict.retry_after_seconds,
-                check="credential",
-                expected="a known client_id with one of its secrets",
-                found="a wrong one, after too many others from this address",
-            ) from None
+            raise _too_many_failures(verdict.retry_after_seconds)
+        # Looked at only now: a secret that is right needs no look at its text.
+        check_secret_text(request, self._issuer.environment)
+        raise _wrong_credentials()
 
     async def _charge(self, client: ClientEntry, answer_headers: list[Header]) -> None:
         allowance = await self._quotas.charge("token", client)
@@ -187,10 +184,11 @@ class TokenService:
 
     async def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> None:
         """Wait until the record is durable."""
-        self._uses.used(template.tenant_id, template.secret_id, now_ms, request.address)
+        subject = template.subject
+        self._uses.used(subject.tenant_id, str(subject.secret_id), now_ms, request.address)
         if request.caller_request_id is None:
             body = template.audit_body(request, now_ms)
-            await self._audit.record_encoded(template.tenant_id, request.request_id, body)
+            await self._audit.record_encoded(subject.tenant_id, request.request_id, body)
         else:
             await self._audit.record(template.audit_record(request, now_ms))
 
@@ -202,6 +200,17 @@ def subject_of(client: ClientEntry, secret: SecretEntry) -> Subject:
 
 def _touched(client: ClientEntry, secret: SecretEntry) -> Touched:
     return Touched(client.tenant.tenant_id, client.tenant.tenant, client.client_id, secret.secret_id)
+
+
+def _too_many_failures(retry_after_seconds: int) -> LimitError:
+    return LimitError(
+        "too_many_failed_authentications",
+        "Too many failed authentications from this address; correct the credentials before the next attempt.",
+        retry_after_seconds=retry_after_seconds,
+        check="credential",
+        expected="a known client_id with one of its secrets",
+        found="a wrong one, after too many others from this address",
+    )
 
 
 def _wrong_credentials() -> TokenRefusedError:

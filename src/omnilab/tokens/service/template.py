@@ -10,6 +10,7 @@ from collections import deque
 import msgspec
 
 from omnilab.audit.model import TOKEN_ENDPOINT, AuditRecord, decode, encode
+from omnilab.errors import Subject
 from omnilab.tenancy.snapshot import ClientEntry, SecretEntry
 from omnilab.tokens.model.claims import fixed_claims
 from omnilab.tokens.model.decision import Right
@@ -25,14 +26,13 @@ _REQUEST_ID, _ADDRESS, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
 class TokenTemplate:
     """The parts of one kind of token, its answer and its record."""
 
-    __slots__ = ("_audit", "_tail", "algorithm", "claims", "lifetime_seconds", "secret_id", "tenant_id")
+    __slots__ = ("_audit", "_tail", "algorithm", "claims", "lifetime_seconds", "subject")
 
     def __init__(self, claims: bytes, record: AuditRecord, right: Right) -> None:
         self.algorithm = right.audience.algorithm
         self.lifetime_seconds = right.audience.lifetime_seconds
         self.claims = claims
-        self.tenant_id = record.tenant_id
-        self.secret_id = str(record.secret_id)
+        self.subject = Subject(record.tenant_id, str(record.tenant), str(record.client_id), record.secret_id)
         self._audit = _with_places(encode(record).decode())
         self._tail = _answer_tail(right)
 
