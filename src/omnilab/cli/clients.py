@@ -110,7 +110,7 @@ def update(
 @app.command("disable")
 def disable(
     ctx: typer.Context,
-    client_id: Annotated[str | None, typer.Argument(metavar="[CLIENT_ID]", help="The client's id.")] = None,
+    client_id: Annotated[str | None, typer.Argument(metavar="CLIENT_ID", help="The client's id.")] = None,
     partner: Annotated[
         str | None, typer.Option("--partner", metavar="NAME", help="All clients of this partner, in every tenant.")
     ] = None,

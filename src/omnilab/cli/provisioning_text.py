@@ -27,7 +27,7 @@ def rights_changed(whose: str, verb: str, asked: Sequence[str], document: Docume
     same = [name for name in dict.fromkeys(asked) if name not in done]
     lines = [f"{whose}: {verb} {', '.join(done)}." if done else f"{whose}: nothing to do."]
     if same:
-        lines.append(f"{'Allowed' if verb == 'allowed' else 'Not allowed'} already: {', '.join(same)}.")
+        lines.append(f"{'Allowed already' if verb == 'allowed' else 'Was not allowed'}: {', '.join(same)}.")
     return "\n".join(lines)
 
 
