@@ -50,7 +50,7 @@ class ChainedRow(Protocol):
     @property
     def outcome(self) -> str: ...
     @property
-    def body(self) -> str: ...
+    def body(self) -> bytes: ...
     @property
     def link(self) -> object: ...  # bytes, unless someone put another type there
 
@@ -83,6 +83,15 @@ class ChainWalk:
         if head_position < self.position or head_seal not in seals:
             self._found(HEAD, head_position)
 
+    def lack_head(self) -> None:
+        """Nothing says where this chain ends."""
+        self._found(HEAD, self.position)
+
+    def add_misplaced(self, request_ids: Iterable[str]) -> None:
+        """Take records whose position is no number."""
+        for request_id in request_ids:
+            self._found(EXTRA, 0, request_id=request_id)
+
     def _step(self, position: int, claimants: Sequence[ChainedRow]) -> None:
         if position <= self.position:
             for row in claimants:
@@ -106,15 +115,17 @@ class ChainWalk:
         else:
             self._found(CHANGED, row.position, request_id=row.request_id)
             # Either its text was changed and its link is the one made first, or its link was: the next record tells.
-            self._links = (*stored, *self._made_links(row))
+            # So three candidates at most go on: more would make a wholly changed chain slow to walk.
+            made = self._made_links(row)
+            self._links = (*stored, made[0], *made[1:][-1:])
 
     def _fits(self, row: ChainedRow) -> bool:
         return not self._links or row.link in self._made_links(row)
 
     def _made_links(self, row: ChainedRow) -> list[bytes]:
-        # Whoever changes a table may put any type into it; SQLite keeps it.
-        columns, body = key_text(row.request_id, row.tenant_id, row.outcome), str(row.body).encode()
-        return [self._key.link(previous, columns, body) for previous in self._links]
+        # Key columns of another type than text are written as `b'…'` here, which no link was made of.
+        columns = key_text(row.request_id, row.tenant_id, row.outcome)
+        return [self._key.link(previous, columns, row.body) for previous in self._links]
 
     def _take_checkpoint(self, row: ChainedRow) -> None:
         if row.outcome != "checkpoint":
@@ -129,4 +140,5 @@ class ChainWalk:
             self.seen[chain_id] = (int(position), link)
 
     def _found(self, problem: str, position: int, *, last: int | None = None, request_id: str | None = None) -> None:
-        self.findings.append(Finding(problem, self.chain_id, position, last or position, request_id))
+        request_id = None if request_id is None else str(request_id)
+        self.findings.append(Finding(problem, str(self.chain_id), position, last or position, request_id))

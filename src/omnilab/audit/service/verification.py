@@ -65,6 +65,8 @@ class Verifier:
         """Raises UnavailableError when the database does not answer."""
         heads: dict[str, int | None] = {}
         for each in await self._chains.list_heads():
+            if each.chain_id in heads:
+                self._result.add([Finding(HEAD, str(each.chain_id), each.head_position, each.head_position)])
             heads[each.chain_id] = each.started_at
         for chain_id in await self._chains.list_recorded_chain_ids():
             if chain_id not in heads:
@@ -81,12 +83,13 @@ class Verifier:
 
     async def _walk(self, chain_id: str, started_at: int | None) -> ChainWalk:
         walk = ChainWalk(self._key, chain_id, started_at)
+        walk.add_misplaced(await self._chains.list_misplaced(chain_id))
         first = _FIRST
         while True:
             first = await self._walk_on(walk, first)
             head = await self._chains.find_head(chain_id)
             if head is None:
-                walk.findings.append(Finding(HEAD, chain_id, walk.position, walk.position))
+                walk.lack_head()
                 return walk
             if head.head_position <= walk.position or not await self._chains.list_rows(chain_id, first):
                 walk.end(
@@ -123,7 +126,8 @@ class Verifier:
 
     async def _look_up(self, chain_id: str, position: int, link: str, walked_to: int) -> None:
         rows = [row for row in await self._chains.list_rows(chain_id, position) if row.position == position]
-        if not any(row.link.hex() == link for row in rows) and (walked_to == 0 or rows):
+        stands = any(row.link == bytes.fromhex(link) for row in rows)
+        if not stands and (walked_to == 0 or rows):
             self._result.add([Finding(CHAIN_MISSING, chain_id, position, position)])
 
 

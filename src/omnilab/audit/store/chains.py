@@ -1,16 +1,24 @@
-"""The chains as `verify` and the checkpoints walk them: heads, and the records of one chain by position."""
+"""The chains as `verify` and the checkpoints walk them: heads, and the records of one chain by position.
+
+Whoever tampers may put any type into any column (SQLite keeps it), so what is read here is not taken for what the
+columns say.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import LargeBinary, bindparam, func, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 
 from omnilab.audit.tables import audit_chains, audit_records
 from omnilab.storage.database import Reader
-from omnilab.storage.statement import Statement
+from omnilab.storage.statement import Row, Statement
 
 PAGE_ROWS = 500
+_LAST_POSITION = 2**63 - 1
 
 
 class ChainHead(NamedTuple):
@@ -18,7 +26,7 @@ class ChainHead(NamedTuple):
 
     chain_id: str
     started_at: int
-    head_position: int
+    head_position: int  # -1 when it is no whole number
     head_at: int
     head_seal: bytes
 
@@ -30,8 +38,26 @@ class ChainedRow(NamedTuple):
     request_id: str
     tenant_id: str
     outcome: str
-    body: str
-    link: bytes
+    body: bytes
+    link: object
+
+
+class _Octets(GenericFunction[bytes]):
+    """The bytes of a text, even where they are no longer text."""
+
+    type = LargeBinary()
+    inherit_cache = True
+    name = "octets"
+
+
+@compiles(_Octets, "sqlite")
+def _octets_of_sqlite(element: _Octets, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS BLOB)"
+
+
+@compiles(_Octets, "postgresql")
+def _octets_of_postgresql(element: _Octets, compiler: SQLCompiler, **options: Any) -> str:
+    return f"convert_to({compiler.process(element.clauses, **options)}, 'UTF8')"
 
 
 _heads, _records = audit_chains.c, audit_records.c
@@ -46,6 +72,7 @@ _HEAD = Statement(
     ),
     "wanted",
 )
+_FIRST_CHAIN = Statement(select(func.min(_records.chain_id)))
 _NEXT_CHAIN = Statement(
     select(func.min(_records.chain_id)).where(_records.chain_id > bindparam("after")),
     "after",
@@ -56,14 +83,25 @@ _ROWS = Statement(
         _records.request_id,
         _records.tenant_id,
         _records.outcome,
-        _records.body,
+        _Octets(_records.body),
         _records.link,
     )
-    .where(_records.chain_id == bindparam("wanted"), _records.chain_position >= bindparam("first"))
+    .where(
+        _records.chain_id == bindparam("wanted"),
+        _records.chain_position >= bindparam("first"),
+        _records.chain_position <= literal_column(str(_LAST_POSITION)),
+    )
     .order_by(_records.chain_position, _records.request_id)
     .limit(PAGE_ROWS),
     "wanted",
     "first",
+)
+# SQLite sorts texts and blobs after all numbers.
+_MISPLACED = Statement(
+    select(_records.request_id)
+    .where(_records.chain_id == bindparam("wanted"), _records.chain_position > literal_column(str(_LAST_POSITION)))
+    .limit(PAGE_ROWS),
+    "wanted",
 )
 _NEWEST_OTHER = Statement(
     select(func.max(_heads.head_at)).where(_heads.chain_id != bindparam("own")),
@@ -99,11 +137,11 @@ class Chains:
         self._reader = reader
 
     async def list_heads(self) -> list[ChainHead]:
-        return [ChainHead(*row) for row in await self._reader.fetch(_HEADS)]
+        return [_head(row) for row in await self._reader.fetch(_HEADS)]
 
     async def find_head(self, chain_id: str) -> ChainHead | None:
         row = await self._reader.fetch_one(_HEAD, chain_id)
-        return None if row is None else ChainHead(*row)
+        return None if row is None else _head(row)
 
     async def list_rows(self, chain_id: str, first: int) -> list[ChainedRow]:
         """A page of the records of a chain from position `first` on."""
@@ -112,11 +150,15 @@ class Chains:
     async def list_recorded_chain_ids(self) -> list[str]:
         """The chains that records name, whether or not they have a head."""
         found: list[str] = []
-        after = ""
-        while (row := await self._reader.fetch_one(_NEXT_CHAIN, after)) is not None and row[0] is not None:
-            after = str(row[0])
-            found.append(after)
+        row = await self._reader.fetch_one(_FIRST_CHAIN)
+        while row is not None and row[0] is not None:
+            found.append(row[0])
+            row = await self._reader.fetch_one(_NEXT_CHAIN, row[0])
         return found
+
+    async def list_misplaced(self, chain_id: str) -> list[str]:
+        """The request ids of records whose position is no number."""
+        return [str(row[0]) for row in await self._reader.fetch(_MISPLACED, chain_id)]
 
     async def newest_other_head_at(self, own: str) -> int:
         """When any other chain last moved (ms), 0 when there is none."""
@@ -126,3 +168,8 @@ class Chains:
     async def list_moved(self, since: int, own: str) -> list[MovedChain]:
         """Other chains that took a record at `since` (ms) or later."""
         return [MovedChain(*row) for row in await self._reader.fetch(_MOVED, since, own)]
+
+
+def _head(row: Row) -> ChainHead:
+    head = ChainHead(*row)
+    return head if isinstance(row[2], int) else head._replace(head_position=-1)

@@ -129,10 +129,10 @@ async def _pages(reader: Reader, statement: Statement, floor: str, *args: str) -
             return
 
 
-def _read(request_id: str, body: object) -> AuditRecord:
+def _read(request_id: str, body: str | bytes) -> AuditRecord:
     """A record, or in its place one that says that somebody changed it beyond reading."""
     try:
-        return decode(str(body))
+        return decode(body)
     except msgspec.DecodeError:
         return AuditRecord(
             request_id=request_id,
