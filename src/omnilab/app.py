@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ from omnilab.storage.installation import find_value, set_value
 from omnilab.storage.sqlite import SQLiteDatabase
 from omnilab.storage.sqlite_files import sqlite_path
 from omnilab.telemetry.access_log import AccessLog
+from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
 from omnilab.tenancy.model.place import Place
 from omnilab.tenancy.secret_use import SecretUse
@@ -85,6 +87,7 @@ class Platform:
     gate: Gate
     feed: ChangeFeed
     access_log: AccessLog | None = None
+    metrics: Metrics | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start_serving(self) -> None:
@@ -97,7 +100,7 @@ class Platform:
             self.secret_use.run,
             self.idempotency.run_sweeps,
             self._prune_changes,
-            self._record_floods,
+            self._every_second,
         )
         self._tasks = [asyncio.create_task(_kept_running(task)) for task in forever]
 
@@ -121,10 +124,13 @@ class Platform:
             if self.access_log is not None:
                 self.access_log.flush()
 
-    async def _record_floods(self) -> None:
+    async def _every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
             self._record_flood()
+            if self.metrics is not None:
+                self.metrics.set(SNAPSHOT_CLIENTS, len(self.snapshot))
+                self.metrics.set(FEED_LAG_SECONDS, self.feed.lag_seconds())
 
     def _record_flood(self, *, finished_only: bool = True) -> None:
         """One record for a minute's failed authentications beyond the bound, instead of one for each."""
@@ -318,9 +324,10 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
     settings = platform.settings
     operations = operations_of(platform)
     metrics = Metrics([operation.operation_id for operation in operations], board=board, row=row)
+    platform.metrics = metrics
     observers: list[AccessLog | Metrics] = [metrics]
     if settings.access_log:
-        platform.access_log = AccessLog(platform.clock, as_text=settings.log_format == "text")
+        platform.access_log = AccessLog(platform.clock, as_text=logs_text(settings))
         observers.append(platform.access_log)
     parts = Parts(
         gate=platform.gate,
@@ -335,6 +342,11 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         observers=observers,
     )
     return Application(operations, parts, pages=error_pages()), metrics
+
+
+def logs_text(settings: Settings) -> bool:
+    """Whether logs are for people: asked for, or nobody asked and standard error is a terminal."""
+    return settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
 
 
 async def initialise(settings: Settings, *, actor: Actor, clock: Clock | None = None) -> Sequence[str]:

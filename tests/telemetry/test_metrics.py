@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from omnilab.telemetry.metric_names import AUDIT_RECORDS, SNAPSHOT_CLIENTS
+from omnilab.telemetry.metric_names import SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard, serve_metrics
 
 
@@ -55,13 +55,11 @@ def test_workers_are_added_up_across_processes_and_replacements() -> None:
         if pid == 0:
             worker = Metrics(["list"], board=board, row=row)
             worker.observe(finished(), 0.001)
-            worker.add(AUDIT_RECORDS, 5)
             worker.set(SNAPSHOT_CLIENTS, 10 + row)
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
     found = samples(Metrics(["list"], board=board))
     assert found["omnilab_requests_total", ("200", "list")] == 3
-    assert found["omnilab_audit_records_total", ()] == 15
     assert found["omnilab_snapshot_clients", ()] == 11
 
 

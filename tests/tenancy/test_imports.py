@@ -111,6 +111,7 @@ def test_bad_rows_are_told_without_their_secrets_and_good_ones_kept(tmp_path: Pa
             GOOD | {"client_secret": None},
             GOOD | {"client_secret": "line\nbreak"},
             GOOD | {"audience": "https://nowhere.example"},
+            GOOD | {"audience": 7},
             GOOD | {"allowed": "bookings:everything"},
             GOOD | {"allowed": {"bookings:read": True}},
             GOOD | {"legacy_expires_at": "2020-01-01"},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
 from omnilab.errors import UnavailableError
+from omnilab.tenancy import secret_use
 from omnilab.tenancy.service.means import Touched
 from tests.tenancy.estate import ACTOR, NOON, Estate, digest_of, refused, tell
 
@@ -131,6 +135,27 @@ def test_uses_that_could_not_be_written_are_kept(tmp_path: Path) -> None:
         await estate.use.flush()
         (listed,) = await estate.tenancy.secrets.list_all(made.client.client_id)
         assert (listed["use_count"], listed["last_used_at"]) == (2, "2030-03-17T17:46:40.001Z")
+
+    tell(tmp_path, story)
+
+
+def test_uses_are_written_in_the_background_and_a_failure_does_not_end_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret_use, "FLUSH_SECONDS", 0.001)
+
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        working, estate.use._db = estate.use._db, Broken()  # type: ignore[assignment]
+        estate.use.used(made.client.tenant_id, made.issued.secret_id, NOON, "192.0.2.1")
+        running = asyncio.ensure_future(estate.use.run())
+        await asyncio.sleep(0.01)
+        estate.use._db = working
+        async with asyncio.timeout(10):
+            while not (await estate.tenancy.secrets.list_all(made.client.client_id))[0]["use_count"]:
+                await asyncio.sleep(0.001)
+        running.cancel()
 
     tell(tmp_path, story)
 

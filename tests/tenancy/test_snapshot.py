@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, update
 
 from omnilab.crypto.client_secret import secret_digest
 from omnilab.errors import UnavailableError
-from omnilab.storage.changes import LEASE_SECONDS, Change
+from omnilab.storage.changes import LEASE_SECONDS, Change, append_change
+from omnilab.storage.database import Transaction
+from omnilab.storage.statement import Statement
 from omnilab.tenancy.model.orders import NewClient, NewTenant
 from omnilab.tenancy.snapshot import Snapshot
+from omnilab.tenancy.store import entries
+from omnilab.tenancy.tables import clients, tenants
 from tests.tenancy.estate import ACTOR, PEPPER, Estate, digest_of, tell
 
+_DELETE_CLIENT = Statement(
+    update(clients).where(clients.c.client_id == bindparam("wanted")).values(status="deleted"), "wanted"
+)
+_DELETE_TENANT = Statement(
+    update(tenants).where(tenants.c.tenant_id == bindparam("wanted")).values(status="deleted"), "wanted"
+)
 BOTH_FORMS = pytest.mark.parametrize("max_clients", [1000, 2])
 
 
@@ -297,6 +308,68 @@ def test_a_tenant_replaced_while_its_client_is_read_counts(tmp_path: Path, max_c
     tell(tmp_path, story, max_clients=max_clients)
 
 
+def test_a_client_read_under_an_old_tenant_is_put_under_the_new_one(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        client = next(await estate.client() for _ in range(3)).client
+        slow = SlowReader(estate.db)
+        snapshot = Snapshot(slow, open_contact_key=estate.tenancy.open_contact_key, max_clients=2)
+        snapshot.follow(KeptFeed())
+        await snapshot.find_tenant("acme")
+        slow.hold(only=entries._CLIENT)
+        reading = asyncio.ensure_future(snapshot.find_client(client.client_id))
+        await slow.waiting.wait()
+        await estate.tenancy.tenants.suspend("acme", actor=ACTOR)
+        await snapshot.apply([Change(99, client.tenant_id, "tenant", None)])
+        assert await snapshot.find_tenant("acme") is not None
+        slow.release()
+        found = await reading
+        assert found is not None
+        assert not found.tenant.active
+
+    tell(tmp_path, story)
+
+
+@BOTH_FORMS
+def test_what_is_deleted_counts_as_absent(tmp_path: Path, max_clients: int) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        tenant_id = (await estate.tenant("globex"))["tenant_id"]
+        made = [await estate.client(key) for key in ("acme", "acme", "globex")]
+        for each in made:
+            await estate.seen(each.client.client_id)
+        gone, _, orphan = [each.client for each in made]
+
+        async def unit(tx: Transaction) -> None:
+            await tx.execute(_DELETE_CLIENT, gone.client_id)
+            await tx.execute(_DELETE_TENANT, tenant_id)
+            await append_change(tx, gone.tenant_id, "client", gone.client_id, now_ms=0)
+            await append_change(tx, str(tenant_id), "tenant", now_ms=0)
+
+        await estate.db.write(unit)
+        await estate.feed.catch_up()
+        for each in (made[0], made[2]):
+            assert await estate.snapshot.find_client(each.client.client_id) is None
+            assert await estate.snapshot.find_credential(each.client.client_id, digest_of(each)) is None
+        assert await estate.snapshot.find_tenant("globex") is None
+        await estate.snapshot.load()
+        assert await estate.snapshot.find_client(orphan.client_id) is None
+
+    tell(tmp_path, story, max_clients=max_clients)
+
+
+def test_odd_sets_of_rights_are_shared_only_while_they_are_few(tmp_path: Path, monkeypatch: Any) -> None:
+    async def story(estate: Estate) -> None:
+        monkeypatch.setattr(entries, "_SHARED_SETS", 1)
+        await estate.tenant("acme")
+        rights = ("bookings:read", "bookings:cancel", "bookings:create")
+        made = [await estate.client(allow=rights[:count]) for count in (0, 1, 2, 3)]
+        for count, each in enumerate(made):
+            assert (await estate.seen(each.client.client_id)).allowed == set(rights[:count])
+
+    tell(tmp_path, story)
+
+
 def test_a_large_installation_loads_page_by_page(tmp_path: Path) -> None:
     async def story(estate: Estate) -> None:
         bulk = estate.tenancy.bulk
@@ -346,7 +419,8 @@ class SlowReader:
         self._open.set()
         self.waiting = asyncio.Event()
 
-    def hold(self) -> None:
+    def hold(self, only: Any = None) -> None:
+        self._only = only
         self._open.clear()
 
     def release(self) -> None:
@@ -354,8 +428,9 @@ class SlowReader:
 
     async def fetch(self, statement: Any, *args: Any) -> Any:
         rows = await self._reader.fetch(statement, *args)
-        self.waiting.set() if not self._open.is_set() else None
-        await self._open.wait()
+        if not self._open.is_set() and self._only in {None, statement}:
+            self.waiting.set()
+            await self._open.wait()
         return rows
 
     async def fetch_one(self, statement: Any, *args: Any) -> Any:

@@ -74,6 +74,19 @@ def test_suspend_is_a_switch_and_says_when_nothing_changed(tmp_path: Path) -> No
     tell(tmp_path, story)
 
 
+def test_many_tenants_are_made_all_or_none(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        orders = [NewTenant(tenant=key, name=key, api_quota="9/second") for key in ("globex", "acme")]
+        await refused("tenant_exists", estate.tenancy.bulk.create_tenants(orders, actor=ACTOR))
+        assert [each["tenant"] for each in await estate.tenancy.tenants.list_all()] == ["acme"]
+        await estate.tenancy.bulk.create_tenants(orders[:1], actor=ACTOR)
+        made = await estate.tenancy.tenants.get("globex")
+        assert (made["api_quota"], made["entitlements"]) == ("9/second", ["bookings:cancel", "bookings:read"])
+
+    tell(tmp_path, story)
+
+
 def test_every_change_says_who_made_it(tmp_path: Path) -> None:
     async def story(estate: Estate) -> None:
         tenant = await estate.tenant("acme")
@@ -110,9 +123,9 @@ def test_the_platforms_own_tenant_is_made_once_and_never_shown(tmp_path: Path) -
         for _ in range(2):
             await estate.db.write(estate.tenancy.tenants.ensure_platform)
         assert await estate.tenancy.tenants.list_all() == []
-        assert await estate.tenancy.tenants.find_id("-") is None
+        await refused("tenant_unknown", estate.tenancy.tenants.get_id("-"))
         await estate.snapshot.load()
         await estate.tenant("acme")
-        assert await estate.tenancy.tenants.find_id("acme") is not None
+        assert (await estate.tenancy.tenants.get_id("acme")).startswith("ten_")
 
     tell(tmp_path, story)

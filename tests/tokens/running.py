@@ -58,7 +58,7 @@ class Running:
     async def add_client(self, tenant: str, **order: Any) -> dict[str, Any]:
         """A client of a tenant (made where missing); the contract's object with its secret."""
         tenancy = self.platform.tenancy
-        if await tenancy.tenants.find_id(tenant) is None:
+        if all(each["tenant"] != tenant for each in await tenancy.tenants.list_all()):
             await tenancy.tenants.create(NewTenant(tenant=tenant, name=tenant), actor=ACTOR)
         order = {"name": "backend", "allow": ("bookings:read", "bookings:cancel")} | order
         issued = await tenancy.clients.create(NewClient(tenant=tenant, **order), actor=ACTOR)

@@ -53,7 +53,7 @@ def list_bookings(
         from omnilab.bookings.model.booking import ListQuery
         from omnilab.bookings.routes.answers import bookings_page
 
-        tenant_id = await session.platform.tenancy.tenants.find_id(tenant)
+        tenant_id = await session.platform.tenancy.tenants.get_id(tenant)
         query = ListQuery(external_id, page_size, page_number)
         rows, total = await session.platform.bookings.list_bookings(tenant_id, query)
         page: dict[str, Any] = msgspec.to_builtins(
@@ -73,7 +73,7 @@ async def import_file(session: Session, file: Path, tenant: str) -> dict[str, An
     from omnilab.bookings.service import ImportFile, ImportTarget
 
     platform = session.platform
-    target = ImportTarget(await platform.tenancy.tenants.find_id(tenant), tenant, session.actor, file.name)
+    target = ImportTarget(await platform.tenancy.tenants.get_id(tenant), tenant, session.actor, file.name)
     with ImportFile(file) as source, _reject_file(file) as (rejected_file, reject):
         rows = _with_progress(source, f"Importing {file.name}")
         result: ImportResult = await platform.importer.run(target, rows, reject=reject)

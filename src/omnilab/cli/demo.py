@@ -115,7 +115,7 @@ async def _client(platform: Platform, tenant: str, actor: Actor) -> Document:
 async def _cancellable(platform: Platform) -> _Found:
     """The first guest of the first hotel who still has two confirmed bookings."""
     hotel_name, hotel = next(iter(demo_data.HOTELS.items()))
-    tenant_id = str(await platform.tenancy.tenants.find_id(hotel.tenant))
+    tenant_id = await platform.tenancy.tenants.get_id(hotel.tenant)
     confirmed = ListFilters(statuses=(CONFIRMED,))
     for guest in sorted({row["external_id"] for row in demo_data.convert(hotel_name)}):
         rows, _ = await platform.bookings.list_bookings(tenant_id, ListQuery(guest, filters=confirmed))

@@ -148,7 +148,7 @@ async def _seed_bookings(session: Session, plan: _Plan, advance: Advance) -> Non
     waiting: list[SeedPart] = []
     for place, key in enumerate(plan.tenant_keys):
         count = plan.share(plan.bookings, place)
-        tenant_id = await platform.tenancy.tenants.find_id(key) if count else None
+        tenant_id = await platform.tenancy.tenants.get_id(key)
         for part in _parts(session, str(tenant_id), key, count):
             waiting.append(part)
             if sum(len(each.bookings) for each in waiting) >= BOOKINGS_PER_WRITE:

@@ -21,12 +21,10 @@ REQUEST_SECONDS = Metric("omnilab_request_duration_seconds", "histogram", "Time 
 REFUSALS = Metric("omnilab_refusals", "counter", "Requests refused, by public error code.")
 
 #: Figures without labels, set through `Metrics.add` and `Metrics.set`.
-AUDIT_RECORDS = Metric("omnilab_audit_records", "counter", "Audit records made durable.")
-GROUP_COMMITS = Metric("omnilab_group_commits", "counter", "Group commits, each with one fsync.")
 SNAPSHOT_CLIENTS = Metric("omnilab_snapshot_clients", "gauge", "Clients held in memory.")
-FEED_AGE_SECONDS = Metric("omnilab_feed_age_seconds", "gauge", "Time since the change feed was last confirmed.")
+FEED_LAG_SECONDS = Metric("omnilab_feed_lag_seconds", "gauge", "Time since the change feed was last confirmed.")
 
-FIGURES = (AUDIT_RECORDS, GROUP_COMMITS, SNAPSHOT_CLIENTS, FEED_AGE_SECONDS)
+FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS)
 
 #: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

@@ -82,10 +82,9 @@ class Tenants:
             "entitlements": list(entitled),
         }
 
-    async def find_id(self, key: str) -> str | None:
-        """The tenant id of a key."""
-        tenant = await TenantDirectory(self._means.db).find(key)
-        return None if tenant is None else tenant.tenant_id
+    async def get_id(self, key: str) -> str:
+        """The tenant id of a key. Raises ProvisioningError `tenant_unknown`."""
+        return (await get_tenant(self._means.db, key)).tenant_id
 
     async def update(self, key: str, change: TenantChange, *, actor: Actor) -> Document:
         """Change only the fields given."""
