@@ -30,7 +30,7 @@ _INSERT_ROWS = 64
 class _Durable(asyncio.Future[None]):
     """Many wait for one commit; one of them being cancelled must not cancel the wait of the others."""
 
-    def cancel(self, msg: Any | None = None) -> bool:
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - asyncio's name and shape
         return False
 
 
