@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnilab.tenancy import refusals
 from omnilab.tenancy.model import rules
 from omnilab.tenancy.model.moments import moment_ms, rfc3339
 from omnilab.tenancy.model.nouns import secret_status
@@ -134,3 +136,11 @@ def test_a_secret_is_revoked_before_it_is_expired(now: int, expires: int | None,
     status = secret_status(expires_at=expires, revoked_at=revoked, now_ms=now)
     assert (status == "revoked") == (revoked is not None)
     assert (status == "live") == (revoked is None and (expires is None or now < expires))
+
+
+def test_every_code_of_a_refusal_stands_in_the_closed_list() -> None:
+    house = Path(refusals.__file__).parent
+    source = "\n".join(path.read_text() for path in house.rglob("*.py"))
+    raised = set(re.findall(r'(?:ProvisioningError|RuleError)\(\s*"([a-z_]+)"', source))
+    named = {f"{what}_invalid" for what in ("name", "label", "partner")}
+    assert raised | named == refusals.CODES

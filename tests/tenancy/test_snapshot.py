@@ -311,7 +311,8 @@ def test_a_tenant_replaced_while_its_client_is_read_counts(tmp_path: Path, max_c
 def test_a_client_read_under_an_old_tenant_is_put_under_the_new_one(tmp_path: Path) -> None:
     async def story(estate: Estate) -> None:
         await estate.tenant("acme")
-        client = next(await estate.client() for _ in range(3)).client
+        made = [await estate.client() for _ in range(3)]
+        client = made[0].client
         slow = SlowReader(estate.db)
         snapshot = Snapshot(slow, open_contact_key=estate.tenancy.open_contact_key, max_clients=2)
         snapshot.follow(KeptFeed())
