@@ -11,7 +11,7 @@ BIN := .venv/bin
 PORT ?= 8080
 
 REQUIREMENTS := requirements/build.txt requirements/dev.txt
-PY_FILES := src tests tools
+PY_FILES := src tests tools examples
 
 .PHONY: help setup demo test lint fmt requirements clean
 
