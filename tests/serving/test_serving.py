@@ -159,7 +159,7 @@ def test_a_running_request_is_waited_for_and_a_second_signal_is_not(installed: t
             caller.sendall(head)
             time.sleep(0.2)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: "Shutting down" in server.log)  # noqa: B023
+            until(lambda: "stopping" in server.log)  # noqa: B023
             assert server.process.poll() is None
             if second:
                 server.process.send_signal(signal.SIGTERM)

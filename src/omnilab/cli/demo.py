@@ -106,7 +106,7 @@ async def _client(platform: Platform, tenant: str, actor: Actor) -> Document:
     earlier = [each for each in await secrets.list_all(client_id) if each["label"] == SECRET_LABEL]
     issued = (await secrets.add(client_id, label=SECRET_LABEL, actor=actor)).document()
     for each in earlier:
-        if each["status"] == "active":
+        if each["revoked_at"] is None:
             await secrets.revoke(client_id, str(each["secret_id"]), actor=actor)
     shared = ("audience", "base_url", "token_url", "issuer", "allowed")
     return issued | {name: known[0][name] for name in shared}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -86,6 +87,8 @@ class _Server(uvicorn.Server):
 def work(settings: Settings, post: Post) -> int:
     """Serve until SIGTERM; returns the exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    # Its notices repeat the parent's; and unless its level is set, it composes a trace line for each connection.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(settings, post))
