@@ -6,9 +6,13 @@ Promises exact round trips for the years 1 to 9999 and knows nothing of clocks o
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
+_SECONDS = [f"{second:02}" for second in range(60)]
+_FRACTIONS = [f".{ms:03}Z" for ms in range(1000)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _EARLIEST_MS = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
@@ -21,12 +25,25 @@ _RFC3339 = re.compile(
 _LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)\Z", re.ASCII)
 
 
-@lru_cache(maxsize=8_192)
-def time_text(at_ms: int) -> str:
-    """The time as RFC 3339 in UTC, with milliseconds only where there are some: `2026-12-01T10:00:00Z`."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
+@lru_cache(maxsize=4_096)
+def _day_text(day: int) -> str:
     # isoformat pads the year to four digits; strftime("%Y") does not on every platform.
-    return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")[:-6] + "Z"
+    return date.fromordinal(_EPOCH_DAY + day).isoformat()
+
+
+def time_text(at_ms: int) -> str:
+    """The time as RFC 3339 in UTC, with milliseconds only where there are some: `2026-12-01T10:00:00Z`.
+
+    Put together from its parts: less than half of what `datetime` takes.
+    """
+    seconds, ms = divmod(at_ms, 1000)
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    return _day_text(day) + _MINUTES[minute] + _SECONDS[second] + (_FRACTIONS[ms] if ms else "Z")
+
+
+#: The same for times that many bookings share, such as those of their slots.
+shared_time_text = lru_cache(maxsize=8_192)(time_text)
 
 
 @lru_cache(maxsize=8_192)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from omnilab.bookings.model.booking import Booking
-from omnilab.bookings.model.times import time_text
+from omnilab.bookings.model.times import shared_time_text, time_text
 from omnilab.storage.statement import Row
 
 _Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2026-12-01T10:00:00Z"])]
@@ -67,8 +67,8 @@ def booking_answer(row: Booking | Row) -> BookingAnswer:
         title,
         location,
         slot_id,
-        time_text(start),
-        time_text(end),
+        shared_time_text(start),
+        shared_time_text(end),
         ticket_type,
         time_text(created),
         None if cancelled is None else time_text(cancelled),

@@ -19,10 +19,9 @@ from omnilab.errors import FieldError, RequestError
 from omnilab.storage.idempotency import Answer
 from omnilab.telemetry.redaction import looks_like_credential
 from omnilab.web.exchange import Exchange
-from omnilab.web.operation import Operation
+from omnilab.web.operation import Handler, Operation
 from omnilab.web.strict_json import json_object
 
-_PATH = "/v1/interactions:"
 _VISIBLE_ASCII = re.compile(rb"[\x21-\x7e]{1,255}")
 _REPLAYED = ((b"idempotency-replayed", b"true"),)
 
@@ -55,56 +54,45 @@ class BookingRoutes:
         )
 
 
+_KEY_REFUSALS = ("idempotency_in_progress", "idempotency_key_reused")
+_EVERY_CALL: dict[str, Any] = {"protected": True, "tag": "Bookings"}
+_EVERY_WRITE: dict[str, Any] = _EVERY_CALL | {"method": "POST", "durable_refusals": True, "idempotent_by_key": True}
+_LIST: dict[str, Any] = _EVERY_CALL | {
+    "method": "GET",
+    "endpoint": LIST,
+    "summary": "List the bookings of a contact",
+    "parameters": ListParameters,
+    "answers": {200: BookingsPage},
+}
+_CANCEL: dict[str, Any] = _EVERY_WRITE | {
+    "endpoint": CANCEL,
+    "summary": "Cancel one booking of a contact",
+    "body": CancelBody,
+    "answers": {200: BookingAnswer},
+    "refusals": ("booking_not_found", "booking_already_cancelled", "booking_checked_in", *_KEY_REFUSALS),
+}
+_CREATE: dict[str, Any] = _EVERY_WRITE | {
+    "endpoint": CREATE,
+    "summary": "Book a place in a slot for a contact",
+    "body": CreateBody,
+    "answers": {201: BookingAnswer},
+    "refusals": ("slot_full", "slot_mismatch", "booking_exists", *_KEY_REFUSALS),
+}
+
+
 def booking_operations(service: BookingService) -> list[Operation]:
     """The calls of the Booking API and their aliases."""
     routes = BookingRoutes(service)
-    cancel: dict[str, Any] = {
-        "method": "POST",
-        "handler": routes.cancel,
-        "summary": "Cancel one booking of a contact",
-        "endpoint": CANCEL,
-        "protected": True,
-        "durable_refusals": True,
-        "tag": "Bookings",
-        "body": CancelBody,
-        "idempotent_by_key": True,
-        "answers": {200: BookingAnswer},
-        "refusals": ("booking_not_found", "booking_already_cancelled", "booking_checked_in", *_KEY_REFUSALS),
-    }
     return [
-        Operation(
-            method="GET",
-            path=_PATH + "fetchContactBookings",
-            operation_id="fetchContactBookings",
-            handler=routes.list_bookings,
-            summary="List the bookings of a contact",
-            endpoint=LIST,
-            protected=True,
-            tag="Bookings",
-            parameters=ListParameters,
-            answers={200: BookingsPage},
-        ),
-        Operation(path=_PATH + "cancelContactBooking", operation_id="cancelContactBooking", **cancel),
-        Operation(path=_PATH + "cancelBooking", operation_id="cancelBooking", hidden=True, **cancel),
-        Operation(
-            method="POST",
-            path=_PATH + "createContactBooking",
-            operation_id="createContactBooking",
-            handler=routes.create,
-            summary="Book a place in a slot for a contact",
-            endpoint=CREATE,
-            protected=True,
-            durable_refusals=True,
-            tag="Bookings",
-            body=CreateBody,
-            idempotent_by_key=True,
-            answers={201: BookingAnswer},
-            refusals=("slot_full", "slot_mismatch", "booking_exists", *_KEY_REFUSALS),
-        ),
+        _operation("fetchContactBookings", routes.list_bookings, **_LIST),
+        _operation("cancelContactBooking", routes.cancel, **_CANCEL),
+        _operation("cancelBooking", routes.cancel, hidden=True, **_CANCEL),
+        _operation("createContactBooking", routes.create, **_CREATE),
     ]
 
 
-_KEY_REFUSALS = ("idempotency_in_progress", "idempotency_key_reused")
+def _operation(name: str, handler: Handler, **described: Any) -> Operation:
+    return Operation(path=f"/v1/interactions:{name}", operation_id=name, handler=handler, **described)
 
 
 def _origin(exchange: Exchange) -> CallOrigin:
