@@ -229,6 +229,6 @@ def test_metrics_have_a_port_of_their_own_and_count_for_all_workers(installed: t
 
 
 def test_a_worker_carries_no_command_line_and_no_migrations() -> None:
-    code = "import sys, omnilab.serving.__main__; print([name for name in ('typer', 'alembic') if name in sys.modules])"
+    code = "import sys, omnilab.serving.parent; print([name for name in ('typer', 'alembic') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
