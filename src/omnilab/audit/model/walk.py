@@ -101,10 +101,12 @@ class ChainWalk:
             self._found(MISSING, self.position + 1, last=position - 1)
             self._links = ()
         self.position = position
-        row = next((row for row in claimants if self._fits(row)), claimants[0])
-        for other in claimants:
-            if other is not row:
-                self._found(EXTRA, position, request_id=other.request_id)
+        row = claimants[0]
+        if len(claimants) > 1:
+            row = next((each for each in claimants if self._fits(each)), row)
+            for other in claimants:
+                if other is not row:
+                    self._found(EXTRA, position, request_id=other.request_id)
         self._take(row)
 
     def _take(self, row: ChainedRow) -> None:
