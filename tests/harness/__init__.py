@@ -5,8 +5,20 @@ Knows nothing of the code inside: what it can do, an operator with a shell and a
 
 from __future__ import annotations
 
+from tests.harness.connections import CUT, Answer, Connection, connections_to_every_worker
 from tests.harness.installation import Omnilab, booking_row
 from tests.harness.ports import free_port
 from tests.harness.server import Credentials, Server, bearer
 
-__all__ = ["Credentials", "Omnilab", "Server", "bearer", "booking_row", "free_port"]
+__all__ = [
+    "CUT",
+    "Answer",
+    "Connection",
+    "Credentials",
+    "Omnilab",
+    "Server",
+    "bearer",
+    "booking_row",
+    "connections_to_every_worker",
+    "free_port",
+]
