@@ -149,7 +149,7 @@ def test_sweeping_goes_on_by_itself(tmp_path: Path) -> None:
         rig.clock.at_ms += KEPT_MS
         task = asyncio.ensure_future(rig.idempotency.run_sweeps())
         count = sqlite3.connect(rig.path)
-        while count.execute("SELECT count(*) FROM idempotency_records").fetchone() != (0,):  # noqa: ASYNC110
+        while count.execute("SELECT count(*) FROM idempotency_records").fetchone() != (0,):
             await asyncio.sleep(0.01)
         count.close()
         task.cancel()

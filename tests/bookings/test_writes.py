@@ -9,9 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from omnilab.audit.model import Actor
 from omnilab.bookings.model.booking import CANCELLED, CHECKED_IN, CONFIRMED, WAITLISTED, Booking, Slot
+from omnilab.bookings.service import CancelOrder, ImportTarget
+from omnilab.bookings.service.calls import cancel_in
+from omnilab.bookings.service.seeding import BookingSeeder, SeedPart
 from omnilab.bookings.store import BookingWriter
-from omnilab.errors import ConflictError
+from omnilab.errors import ConflictError, ProvisioningError
 from omnilab.storage.database import Transaction
 from tests.bookings.rig import ACME, HOUR_MS, NOW_MS, OTHER, START_MS, Rig, outcome, with_rig
 
@@ -213,5 +217,45 @@ def test_cancels_and_creates_in_disorder_keep_the_count_of_places(tmp_path: Path
         held = (await rig.list_ids(statuses=(CONFIRMED,), size=200))[1]
         assert Counter(told)[200] == 20
         assert await rig.places() == held <= 30
+
+    with_rig(tmp_path, action)
+
+
+def test_a_cancel_that_is_overtaken_looks_again(tmp_path: Path) -> None:
+    """What a server database allows: another machine changes the booking between looking and writing."""
+
+    class Overtaken(BookingWriter):
+        async def cancel(self, seen: Booking, *, at_ms: int, reason: str | None) -> bool:
+            assert await super().cancel(seen, at_ms=at_ms - 1, reason="by another machine")
+            return False
+
+    async def action(rig: Rig) -> None:
+        await rig.create("b1")
+
+        async def unit(tx: Transaction) -> None:
+            await cancel_in(Overtaken(tx, ACME), CancelOrder("contact-1", "b1"), NOW_MS)
+
+        with pytest.raises(ConflictError) as refused:
+            await rig.db.write(unit)
+        assert refused.value.code == "booking_already_cancelled"
+
+    with_rig(tmp_path, action)
+
+
+def test_seeded_bookings_are_like_others_and_come_once(tmp_path: Path) -> None:
+    async def action(rig: Rig) -> None:
+        seeder = BookingSeeder(rig.db, rig.clock, rig.audit, rig.ids)
+        slot = Slot("slot-1", "spring", "event-1", START_MS, START_MS + HOUR_MS, 5, 1)
+        booking = Booking(
+            "b1", CONFIRMED, "contact-1", "spring", "event-1", None, None, "slot-1", START_MS, START_MS + HOUR_MS,
+            None, NOW_MS, None, None,
+        )  # fmt: skip
+        part = SeedPart(ImportTarget(ACME, "acme", Actor("tester", "here"), "seed"), [slot], [booking])
+        await seeder.add([part])
+        with pytest.raises(ProvisioningError):
+            await seeder.add([part])
+        assert await rig.list_ids() == (["b1"], 1)
+        assert await outcome(rig.cancel("b1")) == 200
+        assert await rig.places() == 0
 
     with_rig(tmp_path, action)

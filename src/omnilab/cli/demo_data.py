@@ -12,8 +12,8 @@ it does not have is derived from what it has, always the same way, and nothing i
   number of bookings ever made for it, cancelled ones included, so that each cancelled one left a free place;
 - ticket_type: the booked meals; created_at: arrival day minus lead time, at noon UTC;
 - booking_status: CANCELLED for what the data calls cancelled (no-shows are part of that), with cancelled_at the date
-  of that status; CHECKED_IN for guests who came before October 2015, with checked_in_at the arrival at 15:00 UTC; CONFIRMED
-  for guests who came later, as those bookings stood before they came.
+  of that status; CHECKED_IN for guests who came before October 2015, with checked_in_at the arrival at 15:00 UTC;
+  CONFIRMED for guests who came later, as those bookings stood before they came.
 
 `python -m omnilab.cli.demo_data FOLDER` writes one gzip CSV a tenant.
 """

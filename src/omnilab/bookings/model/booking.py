@@ -53,10 +53,6 @@ class Slot(NamedTuple):
     capacity: int | None
     places_taken: int
 
-    @property
-    def full(self) -> bool:
-        return self.capacity is not None and self.places_taken >= self.capacity
-
 
 @dataclass(frozen=True, slots=True)
 class ListFilters:

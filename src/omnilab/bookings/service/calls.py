@@ -108,7 +108,7 @@ class BookingService:
         details: Details = {"contact": _contact(origin, order.external_id), "booking_id": order.booking_id}
 
         async def write(tx: Transaction) -> Answer:
-            booking = await _cancel(BookingWriter(tx, origin.tenant_id), order, self._clock.now_ms())
+            booking = await cancel_in(BookingWriter(tx, origin.tenant_id), order, self._clock.now_ms())
             self._audit.record_in(tx, self._granted(origin, CANCEL, details))
             return Answer(200, encode(booking))
 
@@ -163,7 +163,8 @@ class BookingService:
         )
 
 
-async def _cancel(store: BookingWriter, order: CancelOrder, now_ms: int) -> Booking:
+async def cancel_in(store: BookingWriter, order: CancelOrder, now_ms: int) -> Booking:
+    """The cancel itself, inside one transaction; the booking as it then stands. Raises ConflictError."""
     while True:
         seen = await store.find(order.booking_id)
         if seen is None or seen.external_id != order.external_id:
