@@ -16,7 +16,8 @@ from tests.tokens.running import TOKEN, Running, running
 
 _NAMES = ["client_id", "client_secret", "audience", "grant_type", "scope", "resource", "foo"]
 _values = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.lists(st.text(max_size=3), max_size=2),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.lists(st.text(max_size=3), max_size=2),
     st.sampled_from(["client_credentials", "omni_stg_x", "", "\0", "\ud800"]),
 )  # fmt: skip
 _objects = st.dictionaries(st.sampled_from(_NAMES), _values, max_size=7)

@@ -6,7 +6,7 @@ and a wrong secret are the same words after the same work. Must not know how a r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol
 
@@ -100,7 +100,7 @@ class TokenService:
         now_ms = self._clock.now_ms()
         try:
             decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
-            await self._charge(client, answer_headers)
+            answer_headers.extend((await self._quotas.charge("token", client)).headers)
             template = self._template_of(request, client, secret)
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
@@ -153,11 +153,6 @@ class TokenService:
         check_secret_text(request, self._issuer.environment)
         raise _wrong_credentials()
 
-    async def _charge(self, client: ClientEntry, answer_headers: list[Header]) -> None:
-        allowance = await self._quotas.charge("token", client)
-        if allowance.headers:
-            answer_headers.extend(allowance.headers)
-
     def _template_of(self, request: TokenRequest, client: ClientEntry, secret: SecretEntry) -> TokenTemplate:
         """What is the same for every such token. It lives and dies with the client's entry in the snapshot."""
         key = (secret.secret_id, request.audience, request.scope, request.audience_optional)
@@ -182,15 +177,14 @@ class TokenService:
         signing_input = signer.header + template.claims + times + last_claim(token_id)
         return signing_input + b"." + signer.sign(signing_input)
 
-    async def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> None:
-        """Wait until the record is durable."""
+    def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> Awaitable[None]:
+        """Done once the record is durable."""
         subject = template.subject
         self._uses.used(subject.tenant_id, str(subject.secret_id), now_ms, request.address)
-        if request.caller_request_id is None:
-            body = template.audit_body(request, now_ms)
-            await self._audit.record_encoded(subject.tenant_id, request.request_id, body)
-        else:
-            await self._audit.record(template.audit_record(request, now_ms))
+        if request.caller_request_id is not None:
+            return self._audit.record(template.audit_record(request, now_ms))
+        body = template.audit_body(request, now_ms)
+        return self._audit.record_encoded(subject.tenant_id, request.request_id, body)
 
 
 def subject_of(client: ClientEntry, secret: SecretEntry) -> Subject:
