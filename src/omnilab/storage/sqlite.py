@@ -71,7 +71,7 @@ class SQLiteDatabase:
     async def close(self) -> None:
         """Commit what is waiting, then close both connections."""
         self._closing = True
-        self._wake.put(False)
+        self._loop.call_soon(self._wake.put, False)
         await asyncio.to_thread(self._thread.join)
         self._reader.close()
         self._writer.close()
@@ -111,7 +111,9 @@ class SQLiteDatabase:
             if self._closing:
                 raise UnavailableError("the database is closing")
             batch = self._open_batch = _Batch(_Durable(loop=self._loop))
-            self._wake.put(True)
+            # Woken when the requests that are ready now have all had their turn: woken at once, the writer was
+            # measured to take most commits with a single record in them, at a third of the throughput.
+            self._loop.call_soon(self._wake.put, True)
         return batch
 
     def _write_batches(self) -> None:
