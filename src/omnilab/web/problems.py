@@ -161,6 +161,8 @@ def _retry_headers(error: OmniLabError, code: str) -> list[Header]:
 
 def oauth_text(text: str) -> str:
     """`error_description` takes ASCII without `"` and `\\` only (RFC 6749 §5.2)."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
     text = (
         text.replace('"', "'").replace("\\", "/").replace("\N{EN DASH}", "-").replace("\N{HORIZONTAL ELLIPSIS}", "...")
     )

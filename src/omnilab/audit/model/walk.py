@@ -23,7 +23,7 @@ PROBLEMS = {
     CHANGED: "does not fit the chain: changed, moved or put in by someone without the key",
     EXTRA: "put in: another record already holds this place",
     HEAD: "the chain's head does not hold: changed, rewound or removed, or the chain's end was cut off",
-    CHAIN_MISSING: "a checkpoint saw this chain up to here, but it is gone or another one stands in its place",
+    CHAIN_MISSING: "a checkpoint saw this chain up to here, but it is gone, cut off, or another stands in its place",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from omnilab.audit.model.record import AuditRecord
@@ -28,4 +30,8 @@ def masked(record: AuditRecord) -> AuditRecord:
 
 
 def _masked(value: object) -> object:
-    return mask(value) if isinstance(value, str) else value
+    return _mask(value) if isinstance(value, str) else value
+
+
+# Refusals say few different things, and masking one text costs as much as hashing three secrets.
+_mask = lru_cache(1024)(mask)

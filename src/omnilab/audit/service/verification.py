@@ -12,7 +12,7 @@ from typing import Any
 
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.record import request_time, rfc3339
-from omnilab.audit.model.walk import CHAIN_MISSING, HEAD, PROBLEMS, ChainWalk, Finding
+from omnilab.audit.model.walk import CHAIN_MISSING, HEAD, MISSING, PROBLEMS, ChainWalk, Finding
 from omnilab.audit.store.chains import PAGE_ROWS, Chains
 
 _FINDINGS_KEPT = 100
@@ -60,6 +60,7 @@ class Verifier:
         self._advance = advance
         self._result = Verification()
         self._seen: dict[str, tuple[int, str]] = {}
+        self._gaps: dict[str, list[tuple[int, int]]] = {}
 
     async def verify(self) -> Verification:
         """Raises UnavailableError when the database does not answer."""
@@ -72,13 +73,11 @@ class Verifier:
             if chain_id not in heads:
                 head = await self._chains.find_head(chain_id)  # begun after the heads were read?
                 heads[chain_id] = None if head is None else head.started_at
-        walked = {}
         for chain_id, started_at in heads.items():
-            walk = await self._walk(chain_id, started_at)
-            walked[chain_id] = walk.position
-            self._take(walk)
+            self._take(await self._walk(chain_id, started_at))
         for chain_id, (position, link) in self._seen.items():
-            await self._look_up(chain_id, position, link, walked.get(chain_id, 0))
+            if not self._is_in_a_gap(chain_id, position):
+                await self._look_up(chain_id, position, link)
         return self._result
 
     async def _walk(self, chain_id: str, started_at: int | None) -> ChainWalk:
@@ -120,14 +119,18 @@ class Verifier:
         self._result.chains += 1
         self._result.checkpoints += walk.checkpoints
         self._result.add(walk.findings)
+        self._gaps[walk.chain_id] = [(each.position, each.last) for each in walk.findings if each.problem == MISSING]
         for chain_id, place in walk.seen.items():
             # The furthest one is enough: the links cover all before it.
             self._seen[chain_id] = max(place, self._seen.get(chain_id, (0, "")))
 
-    async def _look_up(self, chain_id: str, position: int, link: str, walked_to: int) -> None:
+    def _is_in_a_gap(self, chain_id: str, position: int) -> bool:
+        """Whether it is known already that the record at this place is gone."""
+        return any(first <= position <= last for first, last in self._gaps.get(chain_id, ()))
+
+    async def _look_up(self, chain_id: str, position: int, link: str) -> None:
         rows = [row for row in await self._chains.list_rows(chain_id, position) if row.position == position]
-        stands = any(row.link == bytes.fromhex(link) for row in rows)
-        if not stands and (walked_to == 0 or rows):
+        if not any(row.link == bytes.fromhex(link) for row in rows):
             self._result.add([Finding(CHAIN_MISSING, chain_id, position, position)])
 
 
