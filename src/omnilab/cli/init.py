@@ -10,7 +10,7 @@ import typer
 
 from omnilab.app import initialise, open_platform
 from omnilab.cli.output import JsonFlag, answering, emit
-from omnilab.cli.session import Asker, actor_of
+from omnilab.cli.session import Asker, actor_of, log_to_stderr
 from omnilab.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -30,6 +30,7 @@ def init(ctx: typer.Context, as_json: JsonFlag = False) -> None:
 
 async def initialised(ctx: typer.Context, settings: Settings) -> tuple[Sequence[str], Settings]:
     """Make the installation these settings describe; returns what was made, in words, and the settings as kept."""
+    log_to_stderr(settings)
     made = await initialise(settings, actor=actor_of(Asker.of(ctx), settings.environment))
     platform = await open_platform(settings)
     await platform.close()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from omnilab.clock import SystemClock
 from omnilab.errors import ProvisioningError
 from omnilab.settings import Settings, load_settings
 from omnilab.telemetry.redaction import looks_like_credential
@@ -90,11 +91,20 @@ async def open_session(ctx: typer.Context) -> AsyncIterator[Session]:
     """Read the settings, open the platform, and close it again. Raises SettingsError, ProvisioningError (not
     initialised: `omnilab init`) or UnavailableError."""
     settings = load_settings()
+    log_to_stderr(settings)
     platform = await open_initialised(settings)
     try:
         yield Session(settings, platform, Asker.of(ctx))
     finally:
         await platform.close()
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Have what the houses log go where it belongs: stdout is for the answer alone."""
+    from omnilab.telemetry.logging import configure_logging
+
+    as_text = None if settings.log_format == "auto" else settings.log_format == "text"
+    configure_logging(level=settings.log_level, clock=SystemClock(), as_text=as_text)
 
 
 async def open_initialised(settings: Settings) -> Platform:

@@ -17,6 +17,8 @@ BACKLOG = 2048
 _PREDECESSOR_SECONDS = 1.0
 _SO_ATTACH_FILTER = 26
 
+Address = tuple[object, ...]  # as the socket module has it: host, port, and two more for IPv6
+
 
 class CannotListenError(UnavailableError):
     """The address cannot be listened on; the words say why."""
@@ -45,27 +47,17 @@ class Listeners:
                     raise _in_words(error, host, port) from None
                 time.sleep(0.05)
 
-    def _open(self, family: socket.AddressFamily, address: tuple[object, ...], workers: int) -> list[socket.socket]:
+    def _open(self, family: socket.AddressFamily, address: Address, workers: int) -> list[socket.socket]:
         with contextlib.ExitStack() as undo:
-            claim = undo.enter_context(_claim(address, shared=workers > 1))
-            sockets = []
-            for _ in range(workers):
-                each = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if workers > 1:
-                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                if family == socket.AF_INET6:
-                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                each.bind(address)
-                address = each.getsockname()  # where the port was 0, all workers share the one that was found
-                each.setblocking(False)
-                sockets.append(each)
-            for each in sockets:
+            first = undo.enter_context(_bound(family, address, shared=workers > 1))
+            address = first.getsockname()  # where the port was 0, all workers share the one that was found
+            claim = undo.enter_context(_claim(address)) if workers > 1 else None
+            others = [undo.enter_context(_bound(family, address, shared=True)) for _ in range(workers - 1)]
+            for each in (first, *others):
                 each.listen(BACKLOG)
             undo.pop_all()
-        self._claim = claim
-        self.port = int(str(address[1]))
-        return sockets
+        self._claim, self.port = claim, int(str(address[1]))
+        return [first, *others]
 
     def refuse_newcomers(self) -> None:
         """Let handshakes that have begun come to their end, and no new one begin: the backlog grows no more."""
@@ -80,7 +72,7 @@ class Listeners:
             self._claim.close()
 
 
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
@@ -89,15 +81,26 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, 
     return family, address
 
 
-def _claim(address: tuple[object, ...], *, shared: bool) -> socket.socket:
+def _bound(family: socket.AddressFamily, address: Address, *, shared: bool) -> socket.socket:
+    with contextlib.ExitStack() as undo:
+        bound = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.setblocking(False)
+        bound.bind(address)
+        undo.pop_all()
+    return bound
+
+
+def _claim(address: Address) -> socket.socket:
     """SO_REUSEPORT would let a second server of the same user join in silence; a name only one may hold prevents it."""
-    claim = socket.socket(socket.AF_UNIX)
-    if shared:
-        try:
-            claim.bind(f"\0omnilab-serve-{address[0]}-{address[1]}")
-        except OSError:
-            claim.close()
-            raise
+    with contextlib.ExitStack() as undo:
+        claim = undo.enter_context(socket.socket(socket.AF_UNIX))
+        claim.bind(f"\0omnilab-serve-{address[0]}-{address[1]}")
+        undo.pop_all()
     return claim
 
 

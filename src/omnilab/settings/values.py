@@ -81,9 +81,11 @@ def _domain(text: str) -> str:
 def database_url(text: str) -> str:
     if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
         return text
-    if re.match(r"postgres(ql)?://[^\s]+$", text):
-        return text
-    raise ValueError("must be sqlite:///path/to/file.db or postgresql://user:password@host/database")
+    if text.startswith(("postgres:", "postgresql:")):
+        raise ValueError(
+            "names PostgreSQL, which this version does not keep its data in: use sqlite:///path/to/file.db"
+        )
+    raise ValueError("must be sqlite:///path/to/file.db")
 
 
 def _networks(text: str) -> tuple[Network, ...]:
