@@ -26,8 +26,9 @@ def fill(folder: Path) -> None:
     make_database(folder)
 
     async def run() -> None:
-        for _ in range(3):
+        for process in range(3):
             async with opened(folder) as place:
+                place.clock.ms += process * 1_000_000
                 for number in range(4):
                     place.clock.ms += 11_000
                     await place.audit.record(place.granted() if number % 2 else place.refused())
@@ -226,6 +227,26 @@ def test_a_chain_that_is_gone_whole_is_missed_by_the_checkpoints(filled: Path) -
 
     result = tampered(filled, remove)
     assert {(each.problem, each.chain_id) for each in result.findings} == {("chain_missing", gone[0])}
+
+
+def test_an_end_cut_off_under_an_older_copy_of_its_head_is_missed_by_the_checkpoints(tmp_path: Path) -> None:
+    make_database(tmp_path)
+
+    async def run() -> Verification:
+        async with opened(tmp_path) as one, opened(tmp_path) as two:
+            await one.audit.record(one.granted())
+            with sqlite3.connect(path_in(tmp_path)) as connection:
+                older = rows(connection, "audit_chains")
+            await one.audit.record(one.granted())
+            await two.audit.record(two.granted())
+            await two.audit._checkpoints.write()
+            with sqlite3.connect(path_in(tmp_path)) as connection:
+                connection.execute("DELETE FROM audit_records WHERE chain_id = ? AND chain_position = 2", older[0][:1])
+                connection.execute("DELETE FROM audit_chains WHERE chain_id = ?", older[0][:1])
+                connection.execute("INSERT INTO audit_chains VALUES (?,?,?,?,?)", older[0])
+            return await two.audit.verify()
+
+    assert [(each.problem, each.position) for each in asyncio.run(run()).findings] == [("chain_missing", 2)]
 
 
 def test_records_without_a_head_and_under_made_up_chains_are_found(filled: Path) -> None:
