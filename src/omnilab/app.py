@@ -116,7 +116,8 @@ class Platform:
         try:
             with contextlib.suppress(UnavailableError):
                 await self.secret_use.flush()
-            self._record_flood(finished_only=False)
+            with contextlib.suppress(UnavailableError):
+                self._record_flood(finished_only=False)
             with contextlib.suppress(UnavailableError):
                 await self.audit.close()
         finally:
