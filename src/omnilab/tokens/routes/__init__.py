@@ -72,51 +72,61 @@ def token_operations(
     """Token, whoami, JWKS and metadata."""
     whoami = WhoAmIService(quotas, environment=settings.environment)
     documents = Documents(keyring, metadata_of(settings.public_url, settings.docs_url))
+    return [_token(TokenEndpoint(tokens)), _whoami(whoami), _jwks(documents), _metadata(documents)]
 
-    async def answer_whoami(exchange: Exchange) -> None:
+
+def _token(endpoint: TokenEndpoint) -> Operation:
+    return Operation(
+        method="POST",
+        path=TOKEN_PATH,
+        operation_id="token",
+        handler=endpoint,
+        summary="Get an access token",
+        description="Client credentials grant (RFC 6749 §4.4). Takes JSON, a form, and HTTP Basic.",
+        tag="Tokens",
+        error_format="oauth",
+        durable_refusals=True,
+        body=TokenParameters,
+        answers={200: TokenAnswer},
+        refusals=_TOKEN_REFUSALS,
+    )
+
+
+def _whoami(whoami: WhoAmIService) -> Operation:
+    async def answer(exchange: Exchange) -> None:
         await exchange.answer(200, msgspec.json.encode(await whoami.describe(exchange.caller)))
 
-    return [
-        Operation(
-            method="POST",
-            path=TOKEN_PATH,
-            operation_id="token",
-            handler=TokenEndpoint(tokens),
-            summary="Get an access token",
-            description="Client credentials grant (RFC 6749 §4.4). Takes JSON, a form, and HTTP Basic.",
-            tag="Tokens",
-            error_format="oauth",
-            durable_refusals=True,
-            body=TokenParameters,
-            answers={200: TokenAnswer},
-            refusals=_TOKEN_REFUSALS,
-        ),
-        Operation(
-            method="GET",
-            path="/v1/oauth:whoami",
-            operation_id="whoami",
-            handler=answer_whoami,
-            summary="See who a token belongs to and what is enabled",
-            tag="Tokens",
-            protected=True,
-            answers={200: WhoAmI},
-        ),
-        Operation(
-            method="GET",
-            path=JWKS_PATH,
-            operation_id="jwks",
-            handler=documents.answer_jwks,
-            summary="The public keys that verify access tokens (RFC 7517)",
-            tag="Discovery",
-            answers={200: JsonWebKeySet},
-        ),
-        Operation(
-            method="GET",
-            path=METADATA_PATH,
-            operation_id="metadata",
-            handler=documents.answer_metadata,
-            summary="Authorization server metadata (RFC 8414)",
-            tag="Discovery",
-            answers={200: Metadata},
-        ),
-    ]
+    return Operation(
+        method="GET",
+        path="/v1/oauth:whoami",
+        operation_id="whoami",
+        handler=answer,
+        summary="See who a token belongs to and what is enabled",
+        tag="Tokens",
+        protected=True,
+        answers={200: WhoAmI},
+    )
+
+
+def _jwks(documents: Documents) -> Operation:
+    return Operation(
+        method="GET",
+        path=JWKS_PATH,
+        operation_id="jwks",
+        handler=documents.answer_jwks,
+        summary="The public keys that verify access tokens (RFC 7517)",
+        tag="Discovery",
+        answers={200: JsonWebKeySet},
+    )
+
+
+def _metadata(documents: Documents) -> Operation:
+    return Operation(
+        method="GET",
+        path=METADATA_PATH,
+        operation_id="metadata",
+        handler=documents.answer_metadata,
+        summary="Authorization server metadata (RFC 8414)",
+        tag="Discovery",
+        answers={200: Metadata},
+    )
