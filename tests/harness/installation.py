@@ -6,10 +6,11 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,12 @@ class Omnilab:
         path = self.directory / f"bookings-{next(self._numbers)}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return self.cli("bookings", "import", str(path), "--tenant", tenant)
+
+    def rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """What stands in the database, read beside whoever writes it."""
+        database = sqlite3.connect(f"file:{self.directory / '.omnilab/omnilab.db'}?mode=ro", uri=True)
+        with closing(database):
+            return database.execute(sql, arguments).fetchall()
 
     @contextmanager
     def serve(self, workers: int = 1, **settings: str) -> Iterator[Server]:
