@@ -93,7 +93,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (("serve", "--port", "70000"), "65535"),
         (("serve", "--workers", "0"), "workers"),
         (("seed", "--tenants", "none"), "--tenants"),
-        ((), "Usage"),
+        (("tenants", "suspend"), "Missing argument"),
     ],
 )
 def test_wrong_usage_is_2_in_words_or_as_json(
