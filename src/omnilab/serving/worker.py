@@ -126,6 +126,8 @@ def _ready(post: Post) -> None:
     # milliseconds of silence for each ten thousand clients.
     gc.collect()
     gc.freeze()
+    # Requests leave next to no cycles behind; at Python's 700 the looking showed as 2–3 % of a loaded worker.
+    gc.set_threshold(50_000, 20, 20)
     post.report(Report())
 
 
