@@ -176,14 +176,14 @@ _CREDENTIAL = (
     Code(
         "secret_mistyped",
         "The secret is mistyped",
-        "The secret's own checksum does not fit its text: a character was changed, lost or swapped on the way. "
+        "The secret's own checksum does not fit its text: a character was changed, lost or swapped on the way.",
         "Copy the secret again from where it was stored. Look for quotes, a line break or an escaped character "
         "around it. Nothing is wrong with the client itself.",
     ),
     Code(
         "secret_cut_off",
         "The secret is cut off",
-        "The secret is shorter or longer than a secret is: it was cut off or something was added to it. "
+        "The secret is shorter or longer than a secret is: it was cut off or something was added to it.",
         "Copy the whole secret again. Check the length limit of the field or variable it is stored in.",
     ),
     Code(
