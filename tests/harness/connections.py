@@ -101,6 +101,10 @@ class Connection:
     async def create(self, token: str, body: Mapping[str, Any], **headers: str) -> Answer:
         return await self.post("/v1/interactions:createContactBooking", body, token, **headers)
 
+    def begin(self, request: bytes) -> None:
+        """Send the beginning of a request; `send` is to bring the rest of it."""
+        self._writer.write(request)
+
     async def send(self, request: bytes) -> Answer:
         """Send a request as it stands and read its answer."""
         self._writer.write(request)
