@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -122,6 +123,7 @@ def create_order(
 def _fresh_database() -> Path:
     """One migrated database a test run, to be copied: a migration costs more than most tests."""
     path = Path(mkdtemp(prefix="omnilab-bookings-")) / "omnilab.db"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     upgrade(f"sqlite:///{path}")
     return path
 
