@@ -103,12 +103,13 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "scope": _plain("bookings:read", "bookings:read bookings:create"),
 }
 
+_HOSTS = st.one_of(_other("host"), _plain(Slot("host", form="{}:443"), Slot("host", own=True)))
 _HEADERS: dict[str, st.SearchStrategy[Any]] = {
-    "Host": st.one_of(_other("host"), _plain(Slot("host", form="{}:443"), Slot("host", own=True))),
     **dict.fromkeys(("X-Forwarded-Host", "X-Host", "X-Original-Host", "X-Forwarded-Server"), _other("host")),
     "Forwarded": _plain(Slot("host", form="for=192.0.2.1;host={};proto=https")),
     "X-Forwarded-For": _plain("192.0.2.99"),
-    **dict.fromkeys(("X-Tenant", "X-Tenant-Id", "X-Client-Id", "X-User"), _other(*_NAMES)),
+    **dict.fromkeys(("X-Tenant", "X-Tenant-Id"), _other("tenant", "tenant_id")),
+    **dict.fromkeys(("X-Client-Id", "X-User"), _other("client_id", "reader_id")),
     **dict.fromkeys(("X-Request-Id", "Cookie", "Referer", "traceparent"), _other(*_NAMES)),
     **dict.fromkeys(("X-Original-URL", "X-Rewrite-URL"), _plain("/v1/oauth:whoami")),
     "X-HTTP-Method-Override": _plain("POST", "DELETE"),
@@ -151,8 +152,10 @@ def _filled_in(draw: st.DrawFn, struct: type | None, *, always: str = "") -> tup
 @st.composite
 def drafts_of(draw: st.DrawFn, operation: Operation) -> Draft:
     """A request to this call, with the other tenant's values wherever it takes a value."""
-    names = draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True))
+    names = draw(st.lists(st.sampled_from(sorted(_HEADERS)), min_size=1, max_size=10, unique=True))
     headers = [(name, draw(_HEADERS[name])) for name in names]
+    if draw(st.integers(0, 3)) == 0:
+        headers.append(("Host", draw(_HOSTS)))
     if operation.protected or draw(st.integers(0, 5)) == 0:
         headers.append(("Authorization", draw(st.sampled_from(_AUTHORIZATIONS))))
     elif operation.body is not None and draw(st.integers(0, 3)) == 0:
