@@ -9,29 +9,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.harness.command_line import CommandLine
 from tests.harness.ports import free_port
 from tests.harness.server import Credentials, Server
 
 COMMAND = Path(sys.executable).with_name("omnilab")
 COMMAND_WITHIN_SECONDS = 90.0
-_EACH = """
-import json, sys
-from omnilab.cli.main import main
-for line in sys.stdin:
-    sys.argv = ["omnilab", *json.loads(line)]
-    try:
-        main()
-    except SystemExit as ended:
-        if ended.code:
-            raise
-"""
 
 
 class Omnilab:
@@ -84,24 +74,9 @@ class Omnilab:
         assert isinstance(document, dict), shown
         return document
 
-    def cli_each(self, commands: Iterable[Sequence[str]]) -> list[dict[str, Any]]:
-        """Run commands with `--json` one after another in one process, and return their documents.
-
-        They are the same commands: only the second that Python takes to load them is spent once for all.
-        """
-        lines = "".join(json.dumps([*words, "--json"]) + "\n" for words in commands)
-        done = subprocess.run(
-            [sys.executable, "-c", _EACH],
-            cwd=self.directory,
-            env=self.environ(),
-            input=lines,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_WITHIN_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return [json.loads(line) for line in done.stdout.splitlines()]
+    def command_line(self) -> CommandLine:
+        """One process for many commands, to be closed as a context manager."""
+        return CommandLine(self.directory, self.environ())
 
     def init(self) -> Omnilab:
         self.cli("init")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Connection, Credentials, Omnilab, Server, connections_to_every_worker
+from tests.harness import CommandLine, Connection, Credentials, Omnilab, Server, connections_to_every_worker
 
 WITHIN_SECONDS = 1.0
 # The watch goes on after that second: a worker that has refused must not accept again.
@@ -26,7 +26,7 @@ STILL_SECONDS = 0.5
 UNDONE_WITHIN_SECONDS = 20.0
 CONNECTIONS_OF_A_WORKER = 3
 BYSTANDERS_OF_A_WORKER = 1
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.02
 
 API, TOKEN = "API", "token endpoint"
 
@@ -66,17 +66,17 @@ SWITCHES = [
 class Running:
     """Two workers; a client for each switch, of a tenant of its own, and one more that nobody switches off."""
 
-    omnilab: Omnilab
+    cli: CommandLine
     server: Server
     clients: list[Credentials]
 
     def command(self, line: str, client: Credentials) -> float:
         """Run a command on a client; returns when it returned."""
-        self.omnilab.cli(*line.format(client=client.client_id, secret=client.secret_id, tenant=client.tenant).split())
+        self.cli.run(*line.format(client=client.client_id, secret=client.secret_id, tenant=client.tenant).split())
         return time.monotonic()
 
     def another_secret(self, client: Credentials) -> Credentials:
-        added = self.omnilab.cli("secrets", "add", client.client_id)
+        added = self.cli.run("secrets", "add", client.client_id)
         return dataclasses.replace(client, client_secret=added["client_secret"], secret_id=added["secret_id"])
 
 
@@ -86,8 +86,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, initialised: Path) -> Iter
     shutil.copytree(initialised, directory, dirs_exist_ok=True)
     omnilab = Omnilab(directory)
     clients = omnilab.seed(tenants=len(SWITCHES) + 1, clients=len(SWITCHES) + 1)
-    with omnilab.serve(workers=2) as server:
-        yield Running(omnilab, server, clients)
+    with omnilab.command_line() as cli, omnilab.serve(workers=2) as server:
+        yield Running(cli, server, clients)
 
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: "-".join(switch.off.split()[:2]))
