@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
 import logging
+import os
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import CommandLine, Connection, Credentials, Omnilab, Server, connections_to_every_worker
+from tests.harness import Answer, CommandLine, Connection, Credentials, Omnilab, Server, connections_to_every_worker
 
 WITHIN_SECONDS = 1.0
 # The watch goes on after that second: a worker that has refused must not accept again.
@@ -64,8 +67,9 @@ SWITCHES = [
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Two workers; a client for each switch, of a tenant of its own, and one more that nobody switches off."""
+    """Two workers; a client for each test, of a tenant of its own, and at the end one that nobody switches off."""
 
+    omnilab: Omnilab
     cli: CommandLine
     server: Server
     clients: list[Credentials]
@@ -85,9 +89,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, initialised: Path) -> Iter
     directory = tmp_path_factory.mktemp("revocation")
     shutil.copytree(initialised, directory, dirs_exist_ok=True)
     omnilab = Omnilab(directory)
-    clients = omnilab.seed(tenants=len(SWITCHES) + 1, clients=len(SWITCHES) + 1)
+    clients = omnilab.seed(tenants=len(SWITCHES) + 2, clients=len(SWITCHES) + 2)
     with omnilab.command_line() as cli, omnilab.serve(workers=2) as server:
-        yield Running(cli, server, clients)
+        yield Running(omnilab, cli, server, clients)
 
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: "-".join(switch.off.split()[:2]))
@@ -97,6 +101,53 @@ def test_every_worker_refuses_within_a_second(switch: Switch, running: Running) 
     bystander = running.clients[-1] if switch.on else running.another_secret(client)
     delays = asyncio.run(watch(running, switch, client, bystander))
     logging.getLogger(__name__).info("%s: last accepted so long after the return: %s", switch.off, delays)
+
+
+def test_a_worker_that_stood_still_looks_again_before_it_decides(running: Running) -> None:
+    """A swapped-out or paused process wakes up with old memory and old requests: it must not decide from either."""
+    client = running.clients[-2]
+    api, token = asyncio.run(asked_while_frozen(running, client))
+    assert (api.status, api.code) == (token.status, token.code) == (401, "client_disabled")
+
+
+async def asked_while_frozen(running: Running, client: Credentials) -> tuple[Answer, Answer]:
+    connections = await connections_to_every_worker(running.server, 2)
+    worker = connections[0].worker
+    first, second, *_ = [each for each in connections if each.worker == worker]
+    token = str((await first.token(client)).document["access_token"])
+    assert (await second.bookings(token, "contact-1")).status == 200  # verified, and remembered
+    await freeze(running.omnilab, worker)
+    try:
+        await asyncio.to_thread(running.command, "clients disable {client}", client)
+        asked = [asyncio.create_task(first.bookings(token, "contact-1")), asyncio.create_task(second.token(client))]
+        await asyncio.sleep(WITHIN_SECONDS)
+        assert not any(each.done() for each in asked)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    api, issued = await asyncio.gather(*asked)
+    for each in connections:
+        await each.close()
+    return api, issued
+
+
+async def freeze(omnilab: Omnilab, worker: int) -> None:
+    """Stop a worker, but not in the middle of a write: for that every writer would wait."""
+    with (omnilab.directory / ".omnilab/omnilab.db.write").open("rb") as turn:
+        while True:
+            os.kill(worker, signal.SIGSTOP)
+            while not is_stopped(worker):
+                await asyncio.sleep(0.001)
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.kill(worker, signal.SIGCONT)
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @dataclass(frozen=True, slots=True)
