@@ -22,6 +22,7 @@ from omnilab.tokens.model.decision import decide_right, decide_standing
 from omnilab.tokens.model.request import TokenRequest
 from omnilab.tokens.model.secret_text import check_secret_text
 from omnilab.tokens.service.keyring import Keyring
+from omnilab.tokens.service.signing import SigningTurn, UnsignedToken
 from omnilab.tokens.service.template import TokenTemplate, TokenTemplates
 
 Header = tuple[bytes, bytes]
@@ -85,6 +86,7 @@ class TokenService:
         self._tripwire = parts.tripwire
         self._keyring = parts.keyring
         self._clock = parts.clock
+        self._signing = SigningTurn()
         self._templates = TokenTemplates(issuer.issuer)
         # `iat`, `exp` and their encoding are the same for all tokens of one second and lifetime.
         self._second = 0
@@ -105,9 +107,9 @@ class TokenService:
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
             raise
-        token = self._sign(template, now_ms // 1000, request.request_id)
+        unsigned = self._unsigned(template, now_ms // 1000, request.request_id)
         await self._record(request, template, now_ms)
-        return IssuedToken(template.answer(token), template.subject)
+        return IssuedToken(template.answer(unsigned.sign()), template.subject)
 
     async def refuse_browser(self, request: TokenRequest) -> NoReturn:
         """Refuse a request that a browser sent; a right secret in it counts as exposed from now on."""
@@ -166,16 +168,15 @@ class TokenService:
             self._templates.keep(client.memo, key, made)
         return made
 
-    def _sign(self, template: TokenTemplate, now: int, token_id: str) -> bytes:
-        """The compact JWS (RFC 7515 §7.1); `now` in seconds since 1970 UTC."""
+    def _unsigned(self, template: TokenTemplate, now: int, token_id: str) -> UnsignedToken:
+        """The token, to be signed while its record is written; `now` in seconds since 1970 UTC."""
         if now != self._second:
             self._second, self._times = now, {}
         times = self._times.get(template.lifetime_seconds)
         if times is None:
             times = self._times[template.lifetime_seconds] = timed_claims(now, template.lifetime_seconds)
         signer = self._keyring.signer(template.algorithm)
-        signing_input = signer.header + template.claims + times + last_claim(token_id)
-        return signing_input + b"." + signer.sign(signing_input)
+        return self._signing.add(signer, signer.header + template.claims + times + last_claim(token_id))
 
     def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> Awaitable[None]:
         """Done once the record is durable."""
