@@ -89,11 +89,14 @@ class Gate:
         From the moment the quota is charged every answer carries its headers. Raises RequestError for a token in
         the wrong place, CredentialError (401), LimitError (429), RightError (403) or UnavailableError (503).
         """
-        caller = await self._prove(exchange)
+        caller, endpoint = await self._prove(exchange), operation.endpoint
+        if endpoint in caller.scope and endpoint not in caller.allowed:
+            # Withdrawn since the token was issued, or granted so lately that only the issuing process knows.
+            await self._standings.catch_up()
+            caller = await self._prove(exchange)
         client = cast(ClientStanding, caller.standing)
         subject = Subject(client.tenant.tenant_id, caller.tenant, caller.client_id, caller.credential_id)
         exchange.caller, exchange.subject = caller, subject
-        endpoint = operation.endpoint
         if endpoint is not None:
             _check_audience(endpoint, caller, client, subject)
         await self._charge(exchange, client, subject)

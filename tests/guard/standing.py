@@ -38,9 +38,15 @@ class FakeClient:
 
 
 class FakeStandings:
+    """`unheard`: clients as they stand now, of which memory hears only when it catches up."""
+
     def __init__(self, *clients: FakeClient) -> None:
         self.clients = {client.client_id: client for client in clients}
+        self.unheard: dict[str, FakeClient] = {}
         self.error: Exception | None = None
+
+    async def catch_up(self) -> None:
+        self.clients |= self.unheard
 
     async def find_client(self, client_id: str) -> FakeClient | None:
         if self.error is not None:

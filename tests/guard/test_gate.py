@@ -112,6 +112,14 @@ def test_an_operation_without_an_endpoint_needs_no_grant() -> None:
     assert Entrance(client).admit(f"Bearer {token(scope='')}", endpoint=None).allowed == frozenset()
 
 
+def test_a_grant_of_which_memory_has_not_heard_is_asked_for_before_it_is_missed() -> None:
+    entrance = Entrance(FakeClient(allowed=frozenset(), grants=frozenset()))
+    entrance.standings.unheard["cli_one"] = FakeClient()
+    caller = entrance.admit(f"Bearer {token(scope='bookings:read')}")
+    assert caller.standing is entrance.standings.unheard["cli_one"]
+    assert entrance.used() == 1
+
+
 def test_no_token() -> None:
     error = Entrance().refusal()
     assert isinstance(error, CredentialError)

@@ -195,6 +195,16 @@ def test_a_client_that_is_gone() -> None:
     assert refusal(guard, text).code == "token_revoked"
 
 
+def test_a_credential_of_which_memory_has_not_heard_is_asked_for_before_it_is_refused() -> None:
+    """With several workers one issues the token and another is called with it a moment later."""
+    standings = FakeStandings(FakeClient(live=set()))
+    standings.unheard["cli_one"] = FakeClient()
+    assert verify(make_guard(standings=standings), token()).standing is standings.unheard["cli_one"]
+    standings = FakeStandings(FakeClient(live=set()))
+    standings.unheard["cli_one"] = FakeClient(live=set(), active=False)
+    assert refusal(make_guard(standings=standings), token()).code == "client_disabled"
+
+
 def test_grants_are_live_for_a_cached_token() -> None:
     standings = FakeStandings(FakeClient())
     guard, text = make_guard(standings=standings), token(scope="bookings:read")

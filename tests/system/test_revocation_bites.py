@@ -103,6 +103,28 @@ def test_every_worker_refuses_within_a_second(switch: Switch, running: Running) 
     logging.getLogger(__name__).info("%s: last accepted so long after the return: %s", switch.off, delays)
 
 
+def test_what_one_worker_issues_on_a_change_every_other_worker_takes_at_once(running: Running) -> None:
+    """Whoever hears of a change first may issue on it; nobody else may call such a token revoked or without right."""
+    client = running.clients[-1]
+
+    async def act() -> None:
+        connections = await connections_to_every_worker(running.server, 1)
+        for _ in range(5):
+            for issuing, called in (connections, connections[::-1]):
+                added = await asyncio.to_thread(running.another_secret, client)
+                token = (await issuing.token(added)).document["access_token"]
+                assert (await called.bookings(token, "contact-1")).code == ""
+                for line in ("grants withdraw {client} bookings:read", "grants allow {client} bookings:read"):
+                    await asyncio.to_thread(running.command, line, client)
+                while (granted := await issuing.token(client, scope="bookings:read")).status != 200:
+                    assert granted.code == "scope_not_granted"
+                assert (await called.bookings(granted.document["access_token"], "contact-1")).code == ""
+        for connection in connections:
+            await connection.close()
+
+    asyncio.run(act())
+
+
 def test_a_worker_that_stood_still_looks_again_before_it_decides(running: Running) -> None:
     """A swapped-out or paused process wakes up with old memory and old requests: it must not decide from either."""
     client = running.clients[-2]

@@ -50,6 +50,34 @@ def test_a_credential_is_found_by_its_digest_alone(tmp_path: Path, max_clients: 
 
 
 @BOTH_FORMS
+def test_within_the_lease_a_change_is_known_once_memory_has_caught_up(tmp_path: Path, max_clients: int) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = [await estate.client() for _ in range(3)]
+        client_id = made[0].client.client_id
+        await estate.seen(client_id)
+        issued = await estate.tenancy.secrets.add(client_id, label="new", actor=ACTOR)
+        behind = await estate.snapshot.find_client(client_id)
+        assert behind is not None
+        assert not behind.has_live_secret(issued.secret_id)
+        await estate.snapshot.catch_up()
+        current = await estate.snapshot.find_client(client_id)
+        assert current is not None
+        assert current.has_live_secret(issued.secret_id)
+
+    tell(tmp_path, story, max_clients=max_clients)
+
+
+def test_without_a_feed_memory_cannot_catch_up(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        alone = Snapshot(estate.db, open_contact_key=estate.tenancy.open_contact_key)
+        with pytest.raises(UnavailableError):
+            await alone.catch_up()
+
+    tell(tmp_path, story)
+
+
+@BOTH_FORMS
 def test_every_change_reaches_the_entry(tmp_path: Path, max_clients: int) -> None:
     async def story(estate: Estate) -> None:
         await estate.tenant("acme")

@@ -60,6 +60,10 @@ class Standings(Protocol):
     async def find_client(self, client_id: str, /) -> Standing | None:
         """The client, or None when there is none. What it raises when it cannot know passes through the guard."""
 
+    async def catch_up(self) -> None:
+        """Take in whatever was changed before this call. Asked only where memory would refuse: the token may stand on
+        something newer, a credential that was added a moment ago, say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

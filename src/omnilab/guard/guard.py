@@ -81,7 +81,7 @@ class Guard:
             raise _proved_by(_tenant_mismatch(tenant, caller.tenant), caller)
         if self._standings is None:
             return caller
-        return self._under_standing(entry, await self._standings.find_client(caller.client_id))
+        return await self._verify_standing(self._standings, entry)
 
     async def _verify_new(self, token: str, now: float) -> VerifiedToken:
         self._cache.drop(token)
@@ -117,6 +117,19 @@ class Guard:
         if not key.verifies(compact.signature, compact.signing_input):
             refuse_form("the key's signature", "another signature", check="token_signature")
         return key
+
+    async def _verify_standing(self, standings: Standings, entry: VerifiedToken) -> Caller:
+        client_id = entry.caller.client_id
+        standing = await standings.find_client(client_id)
+        try:
+            return self._under_standing(entry, standing)
+        except InvalidTokenError:
+            # Another process may have issued the token on something that this one has not heard of yet.
+            await standings.catch_up()
+            current = await standings.find_client(client_id)
+            if current is standing:
+                raise
+        return self._under_standing(entry, current)
 
     def _under_standing(self, entry: VerifiedToken, standing: Standing | None) -> Caller:
         caller = entry.caller

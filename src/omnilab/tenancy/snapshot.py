@@ -72,6 +72,12 @@ class Snapshot:
             await feed.catch_up()
         return feed
 
+    async def catch_up(self) -> None:
+        """Take in every change that was committed before this call. Raises UnavailableError."""
+        if self._feed is None:
+            raise UnavailableError("the snapshot follows no change feed")
+        await self._feed.catch_up()
+
     async def find_credential(self, client_id: str, digest: bytes) -> tuple[ClientEntry, SecretEntry] | None:
         """The client and the credential with this digest, in whatever state; None for a wrong one.
 
