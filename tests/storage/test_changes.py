@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,41 @@ def test_the_lease_runs_out_and_is_won_back_by_asking(tmp_path: Path) -> None:
         await node.change("cli_new")
         await node.feed.ensure_fresh()
         assert node.feed.fresh()
+        assert [change.client_id for change in node.seen] == ["cli_new"]
+
+    follow(tmp_path / "x.db", story)
+
+
+class HeldReads:
+    """A database whose answers can be held back on their way, as a server's are by the network."""
+
+    def __init__(self, db: SQLiteDatabase) -> None:
+        self._db = db
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+
+    async def fetch_one(self, *query: Any) -> Any:
+        row = await self._db.fetch_one(*query)
+        await self.let_go.wait()
+        return row
+
+    async def fetch(self, *query: Any) -> Any:
+        return await self._db.fetch(*query)
+
+
+def test_a_read_that_began_earlier_does_not_answer_for_a_later_question(tmp_path: Path) -> None:
+    async def story(node: Follower) -> None:
+        held = HeldReads(node.db)
+        feed = ChangeFeed(held, node.clock, apply=node._apply, apply_all=node._apply_all)  # type: ignore[arg-type]
+        await feed.catch_up()
+        held.let_go.clear()
+        poll = asyncio.create_task(feed.catch_up())
+        await asyncio.sleep(0.01)
+        await node.change("cli_new")
+        questions = [asyncio.create_task(feed.catch_up()) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        held.let_go.set()
+        await asyncio.gather(poll, *questions)
         assert [change.client_id for change in node.seen] == ["cli_new"]
 
     follow(tmp_path / "x.db", story)

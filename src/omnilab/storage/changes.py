@@ -100,7 +100,7 @@ class ChangeFeed:
         self._apply_all = apply_all
         self._position = -1
         self._confirmed = float("-inf")
-        self._catching_up: asyncio.Future[None] | None = None
+        self._reading: asyncio.Future[None] | None = None
 
     def fresh(self) -> bool:
         """True while memory may be trusted."""
@@ -117,21 +117,13 @@ class ChangeFeed:
 
     async def catch_up(self) -> None:
         """Read and apply all changes up to now. Concurrent callers share one read that began after they asked."""
-        if self._catching_up is not None:
+        running = self._reading
+        if running is not None and not running.done():
             # That read may have begun before this call's change was committed: wait for it, then read again.
-            await asyncio.wait([self._catching_up])
-            if self.fresh():
-                return
-        if self._catching_up is not None:
-            await asyncio.shield(self._catching_up)
-            return
-        task = asyncio.ensure_future(self._read())
-        self._catching_up = task
-        try:
-            await asyncio.shield(task)
-        finally:
-            if self._catching_up is task:
-                self._catching_up = None
+            await asyncio.wait([running])
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._read())
+        await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
         while True:
