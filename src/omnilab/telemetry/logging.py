@@ -21,8 +21,6 @@ from omnilab.telemetry.redaction import MASK, is_secret_name, mask
 from omnilab.telemetry.timestamps import log_time
 
 _MAX_DEPTH = 6
-# uvicorn's access lines hold query strings; ours do not (telemetry/access_log.py).
-_SILENT = ("uvicorn.access",)
 _QUIET = ("httpx", "httpcore", "asyncio", "alembic", "sqlalchemy")
 
 EventDict = MutableMapping[str, Any]
@@ -114,8 +112,6 @@ def _take_over(handler: logging.Handler, level: str) -> None:
         logger.propagate = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in _SILENT:
-        logging.getLogger(name).disabled = True
     # Otherwise a log call with wrong arguments prints them, unredacted, on stderr.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
