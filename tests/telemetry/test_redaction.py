@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import string
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omnilab.clock import SystemClock
 from omnilab.crypto.client_secret import new_client_secret
 from omnilab.crypto.random import RequestIds, new_id
-from omnilab.telemetry.redaction import is_secret_name, looks_like_credential, mask
+from omnilab.telemetry.redaction import MASK, excerpt, is_secret_name, looks_like_credential, mask
 
 BASE62 = string.ascii_letters + string.digits
 TOKEN = (
@@ -144,3 +144,40 @@ def test_masking_never_fails_and_is_done_in_one_go(text: str) -> None:
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
     assert not is_secret_name(name + "_id")
+
+
+def test_a_cut_leaves_no_part_that_looks_like_nothing() -> None:
+    for _ in range(10):
+        secret = new_client_secret("production").reveal()
+        for text in (secret[9:], secret, quote(secret, safe="").replace("_", "%5F")):
+            for lead in range(60, 100, 3):
+                shown = excerpt("/way" * (lead // 4) + "x" * (lead % 4) + text, 100)
+                assert not any(part in shown for part in parts(secret)), shown
+        assert len(excerpt("word " * 2000 + secret, 100)) == 100
+        assert excerpt(secret[9:] * 200, 100) == MASK
+
+
+def test_percent_encoding_hides_no_secret() -> None:
+    for _ in range(10):
+        secret = new_client_secret("development").reveal()
+        once = "".join(f"%{byte:02x}" for byte in secret.encode())
+        for text in (once, quote(once), f"/v1/x?a={once}&b=1", once[: len(once) // 2]):
+            assert not any(part in unquote(unquote(mask(text))) for part in parts(secret)), text
+        assert looks_like_credential(once)
+        assert looks_like_credential(quote(once))
+    assert mask("100%25 sure%0A") == "100%25 sure%0A"
+    assert not looks_like_credential("100%25 sure, and 50% more")
+
+
+def test_words_around_hide_no_random_text() -> None:
+    for text in ("/way/to/" * 20 + "{}", "{}" + "x" * 15, "a/b/{}/c/d", "words-and-{}-words"):
+        for _ in range(10):
+            random_part = new_client_secret("staging").reveal()[9:]
+            assert not any(part in mask(text.format(random_part)) for part in parts("x" * 9 + random_part)), text
+
+
+@pytest.mark.parametrize(
+    "text", ["/v1/interactions/fetchContactBookings", "/docs/errors/token_predates_grant", "/api/v1/users/42/orders/7"]
+)
+def test_paths_of_words_are_kept(text: str) -> None:
+    assert mask(text) == text

@@ -36,6 +36,7 @@ def main() -> int:
     as_text = None if settings.log_format == "auto" else settings.log_format == "text"
     configure_logging(level=settings.log_level, clock=SystemClock(), as_text=as_text)
     _allow_many_connections()
+    _leave_no_core_dump()
     gc.freeze()
     supervisor = Supervisor(settings, listeners, lambda: _announce(settings, listeners, as_json=asked.json))
     code = supervisor.run()
@@ -72,6 +73,12 @@ def _allow_many_connections() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _leave_no_core_dump() -> None:
+    """A core dump holds the keys and every secret of the moment, and lies where nobody looks for them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _fail(code: str, message: str, exit_code: int, *, as_json: bool) -> int:

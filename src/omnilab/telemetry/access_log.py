@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from omnilab.clock import Clock
-from omnilab.telemetry.redaction import mask
+from omnilab.telemetry.redaction import excerpt
 from omnilab.telemetry.timestamps import log_time
 
 _FLUSH_SECONDS = 0.1
@@ -103,7 +103,7 @@ class AccessLog:
     def _call_part(self, exchange: Finished) -> str:
         operation = exchange.operation
         if operation is None:
-            method, path = mask(exchange.method)[:20], mask(exchange.path[:_MAX_PATH])
+            method, path = excerpt(exchange.method, 20), excerpt(exchange.path, _MAX_PATH)
             return f',"method":{_quoted(method)},"path":{_quoted(path)}'
         key = (exchange.method, exchange.path)
         part = self._parts.get(key)
@@ -132,8 +132,8 @@ class AccessLog:
         who = exchange.caller or exchange.subject
         parts = (
             log_time(self._clock.now_ms()),
-            exchange.method if known else mask(exchange.method)[:20],
-            exchange.path if known else _quoted(mask(exchange.path[:_MAX_PATH])),
+            exchange.method if known else excerpt(exchange.method, 20),
+            exchange.path if known else _quoted(excerpt(exchange.path, _MAX_PATH)),
             str(exchange.status or 499),
             exchange.code,
             f"{duration_seconds * 1000:.1f} ms",

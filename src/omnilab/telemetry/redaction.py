@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+from urllib.parse import unquote
 
 MASK = "[masked]"
 
@@ -55,6 +56,11 @@ _NAMED = re.compile(
     r"(?i)\b((?:" + "|".join(sorted(SECRET_NAMES)).replace("_", "[_-]") + r")[\"']?\s*[=:]\s*[\"']?)([^\"'&\s,;}\]]+)"
 )
 _RUN = re.compile(r"[0-9A-Za-z_+/=-]{20,}")
+_WINDOW, _LEAST = 20, 16  # characters that are looked at together, and the fewest that tell anything
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Of longer texts no more is read for an excerpt, and the run at that end is dropped, for it may be half a credential.
+_EXCERPT_READS = 4096
+_LAST_RUN = re.compile(r"[0-9A-Za-z_+/=%.~-]*\Z")
 # Our own ids are random too, but public: `<kind>_` and 22 characters of base62.
 _OWN_ID = re.compile(r"(?:ten|cli|sec|key|bkg|rec|msg)_[0-9A-Za-z]{22}")
 
@@ -82,6 +88,10 @@ def looks_like_credential(text: str) -> bool:
     """
     if len(text) < 12:
         return False
+    return _looks_so(text) or ("%" in text and _looks_so(_percent_decoded(text)))
+
+
+def _looks_so(text: str) -> bool:
     if "eyJ" in text and _JWT_SHAPE.search(text):
         return True
     lowered = text.lower()
@@ -98,6 +108,22 @@ def mask(text: str) -> str:
     """`text` with everything that looks like a credential replaced; the rest is left as it is."""
     if len(text) < 8:
         return text
+    masked = _masked(text)
+    if "%" in masked:  # `%6F%6D%6E%69_…` is a secret too, to whoever decodes it
+        plain = _percent_decoded(masked)
+        if (masked_plain := _masked(plain)) != plain:
+            return _CONTROL.sub("?", masked_plain)
+    return masked
+
+
+def excerpt(text: str, characters: int) -> str:
+    """The beginning of a text, masked. Masked first: what a cut leaves of a credential no longer looks like one."""
+    if len(text) > _EXCERPT_READS:
+        text = _LAST_RUN.sub("", text[:_EXCERPT_READS]) or MASK
+    return mask(text)[:characters]
+
+
+def _masked(text: str) -> str:
     text = _PEM.sub(f"{MASK} private key", text)
     text = _SECRET_SHAPE.sub(_mask_secret, text)
     text = _JWT_SHAPE.sub(MASK, text)
@@ -117,6 +143,11 @@ def _authorization_value(text: str) -> bool:
     return any(not match.group().split()[-1].isalpha() for match in _SCHEME_SHAPE.finditer(text))
 
 
+def _percent_decoded(text: str) -> str:
+    """With percent-encoding taken off; twice, for a value may have gone through two libraries."""
+    return unquote(unquote(text))
+
+
 def _mask_secret(match: re.Match[str]) -> str:
     """Keep what says which kind it was, because that explains the refusal: `omni_dev_[masked]`."""
     environment = re.split(_UNDERSCORE, match.group(), maxsplit=2, flags=re.IGNORECASE)[1]
@@ -124,16 +155,23 @@ def _mask_secret(match: re.Match[str]) -> str:
 
 
 def _mask_random_run(match: re.Match[str]) -> str:
-    run = match.group()
-    if _OWN_ID.fullmatch(run) or not _is_random(run):
-        return run
-    return MASK
+    """A run with something random in it goes as a whole: base64 has slashes too, so its parts belong together."""
+    parts = [part for part in match.group().split("/") if not _OWN_ID.fullmatch(part)]
+    random = any(_is_random(part, window=_WINDOW) for part in parts) or _is_random("/".join(parts))
+    return MASK if random else match.group()
 
 
-def _is_random(run: str) -> bool:
-    """Random base62 or base64 changes between upper, lower and digit at two of three steps; words seldom do."""
+def _is_random(run: str, window: int = 10**6) -> bool:
+    """Random base62 or base64 changes between upper, lower and digit at two of three steps; words seldom do.
+
+    Looked at through a window, so that words before or after do not hide it.
+    """
     kinds = [0 if c.isdigit() else 1 if c.isupper() else 2 for c in run if c.isalnum()]
-    if len(kinds) < 16 or len(set(kinds)) < 3:
+    width = min(len(kinds), window)
+    if width < _LEAST:
         return False
-    changes = sum(1 for before, after in itertools.pairwise(kinds) if before != after)
-    return changes >= len(kinds) // 3
+    changes = [0, *itertools.accumulate(before != after for before, after in itertools.pairwise(kinds))]
+    return any(
+        changes[first + width - 1] - changes[first] >= width // 3 and len(set(kinds[first : first + width])) == 3
+        for first in range(len(kinds) - width + 1)
+    )

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from omnilab.clock import Clock
 from omnilab.errors import OmniLabError, RequestError, UnavailableError
-from omnilab.telemetry.redaction import looks_like_credential, mask
+from omnilab.telemetry.redaction import excerpt, looks_like_credential, mask
 from omnilab.web.addresses import AddressRules
 from omnilab.web.exchange import ClientGoneError, Exchange, Header
 from omnilab.web.hosts import HostRules
@@ -169,7 +169,7 @@ class Application:
 
     async def _crashed(self, exchange: Exchange, route: Route | None, error: Exception) -> None:
         """Answer 503: nothing is known to be done, and the caller may repeat. The text stays in the log."""
-        _log.error("request_crashed", request_id=exchange.request_id, path=mask(exchange.path), exc_info=error)
+        _log.error("request_crashed", request_id=exchange.request_id, path=excerpt(exchange.path, 200), exc_info=error)
         if exchange.status:
             raise error
         await self._refuse(exchange, route, UnavailableError(f"crash: {type(error).__name__}"))
@@ -219,14 +219,14 @@ def _page_error(exchange: Exchange, error: HTTPException) -> RequestError:
             f"This page is read with {allow}.",
             check="method",
             expected=allow,
-            found=mask(exchange.method)[:20],
+            found=excerpt(exchange.method, 20),
         )
     return RequestError(
         "not_found",
         "There is nothing at this path. Paths are exact: case, slashes and the colon count.",
         check="route",
         expected="the path of a call",
-        found=mask(exchange.path[:200]),
+        found=excerpt(exchange.path, 200),
     )
 
 

@@ -38,13 +38,13 @@ class HostRules:
         try:
             return self._known[host]
         except KeyError:
-            tenant = self._judge(_host_name(host))
+            tenant = self._judge(_host_name(host), sent=host.decode("latin-1"))
         if len(self._known) >= _CACHED_HOSTS:  # whoever invents hosts gets a slower answer, not our memory
             self._known.clear()
         self._known[host] = tenant
         return tenant
 
-    def _judge(self, name: str) -> str | None:
+    def _judge(self, name: str, *, sent: str = "") -> str | None:
         if name == self._public_host:
             return None
         if self._tenant_suffix is not None and name.endswith(self._tenant_suffix):
@@ -59,7 +59,7 @@ class HostRules:
             "proxy_set_header Host $host",
             check="host",
             expected=f"{self._public_host} or a tenant's host",
-            found=name[:100] or "no Host header",
+            found=sent or "no Host header",  # as it was sent: in lower case a random text is hard to tell
         )
 
 

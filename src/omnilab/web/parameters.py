@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from omnilab.errors import FieldError, RequestError
-from omnilab.telemetry.redaction import looks_like_credential, mask
+from omnilab.telemetry.redaction import excerpt, looks_like_credential
 from omnilab.web.exchange import Exchange
 from omnilab.web.field_words import nearest, words_for
 from omnilab.web.strict_json import json_object, require_json
@@ -73,7 +73,7 @@ class _Fields(Generic[T]):
     def unknown(self, name: str) -> FieldError:
         """The refusal of a name that the Struct does not have."""
         known = nearest(name, self.fields)
-        shown = mask(_CONTROL.sub("?", name[:_MAX_NAME]))
+        shown = _CONTROL.sub("?", excerpt(name, _MAX_NAME))
         if name == "access_token":
             return FieldError(shown, "is not known here; a token is sent in the Authorization header only")
         return FieldError(shown, f"is not known; did you mean {known}?" if known else "is not known here")
@@ -113,7 +113,7 @@ class QueryReader(Generic[T]):
         for name, value in _pairs(query_string):
             if name is None or value is None:
                 malformed = True
-                problems.append(FieldError(mask(name[:_MAX_NAME]) if name else "", _ENCODING))
+                problems.append(FieldError(excerpt(name, _MAX_NAME) if name else "", _ENCODING))
             else:
                 problem = self._take(name, value, values)
                 if problem is not None:

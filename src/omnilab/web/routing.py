@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from omnilab.errors import RequestError
-from omnilab.telemetry.redaction import mask
+from omnilab.telemetry.redaction import excerpt
 from omnilab.web.operation import Operation
 
 
@@ -47,7 +47,7 @@ class Route:
                 f"This path is called with {allow.replace(', ', ' or ')}, not with another method.",
                 check="method",
                 expected=allow,
-                found=mask(method)[:20],
+                found=excerpt(method, 20),
             )
         return found
 

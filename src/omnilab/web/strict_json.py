@@ -50,7 +50,14 @@ def require_json(exchange: Exchange) -> None:
     """Raise RequestError `media_type_unsupported` unless the body is said to be JSON."""
     found = media_type(exchange)
     if found != "application/json":
-        _refuse_type("This call reads JSON; send Content-Type: application/json.", "application/json", found)
+        _refuse_type(
+            "This call reads JSON; send Content-Type: application/json.", "application/json", sent_type(exchange)
+        )
+
+
+def sent_type(exchange: Exchange) -> str:
+    """The Content-Type as it was sent, for the record. In its own case: masking knows a random text by its mixture."""
+    return (exchange.header(b"content-type") or b"").decode("latin-1")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -140,4 +147,4 @@ def _read_type(value: str) -> str:
 
 
 def _refuse_type(detail: str, expected: str, found: str = "") -> NoReturn:
-    raise RequestError("media_type_unsupported", detail, check="media_type", expected=expected, found=found[:60])
+    raise RequestError("media_type_unsupported", detail, check="media_type", expected=expected, found=found)

@@ -7,9 +7,10 @@ from functools import lru_cache
 import msgspec
 
 from omnilab.audit.model.record import AuditRecord
-from omnilab.telemetry.redaction import looks_like_credential, mask
+from omnilab.telemetry.redaction import excerpt, looks_like_credential, mask
 
 _QUOTES = ("reason", "found", "caller_request_id")
+_QUOTED_CHARACTERS = 300  # whoever raises an error need not cut what it quotes: cutting before masking would leak
 
 
 def masked(record: AuditRecord) -> AuditRecord:
@@ -22,11 +23,15 @@ def masked(record: AuditRecord) -> AuditRecord:
         quoted = [record.caller_request_id, *record.details.values()]
         if not any(isinstance(value, str) and looks_like_credential(value) for value in quoted):
             return record
-    changes: dict[str, object] = {name: _masked(getattr(record, name)) for name in _QUOTES}
+    changes: dict[str, object] = {name: _quoted(getattr(record, name)) for name in _QUOTES}
     if record.expected and looks_like_credential(record.expected):
         changes["expected"] = mask(record.expected)
     changes["details"] = {name: _masked(value) for name, value in record.details.items()}
     return msgspec.structs.replace(record, **changes)
+
+
+def _quoted(value: str | None) -> str | None:
+    return None if value is None else excerpt(value, _QUOTED_CHARACTERS)
 
 
 def _masked(value: object) -> object:

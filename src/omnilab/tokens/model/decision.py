@@ -13,8 +13,6 @@ from typing import NamedTuple, Protocol
 from omnilab.errors import TokenRefusedError
 from omnilab.tokens.model.request import TokenRequest
 
-_QUOTED = 200  # characters of a caller's value that a refusal quotes
-
 
 class Audience(Protocol):
     """An API that tokens are for."""
@@ -177,7 +175,7 @@ def _unknown_audience(audience: str, client: Client) -> TokenRefusedError:
         f"The audience is not one of this client's; it may ask for: {known}",
         check="audience",
         expected=known,
-        found=audience[:_QUOTED],
+        found=audience,
     )
 
 
@@ -199,7 +197,7 @@ def _beyond(outside: set[str], held: frozenset[str], audience: Audience) -> Toke
         f"The scope asks for more than is granted for this audience; granted: {granted}. Leave scope out to get all.",
         check="scope",
         expected=f"a part of what is granted for {audience.audience}: {granted}",
-        found="also " + " ".join(sorted(outside))[:_QUOTED],
+        found="also " + " ".join(sorted(outside)),
     )
 
 

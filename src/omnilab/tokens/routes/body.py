@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from omnilab.errors import FieldError, RequestError
 from omnilab.web.exchange import Exchange
-from omnilab.web.strict_json import json_object, media_type
+from omnilab.web.strict_json import json_object, media_type, sent_type
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 _FORM_FIELDS = 200  # more is no token request
@@ -50,7 +50,7 @@ def form_or_json(exchange: Exchange) -> str:
             f"Send the parameters as {JSON} or {FORM}, and name it in Content-Type.",
             check="media_type",
             expected=f"{JSON} or {FORM}",
-            found=found[:60] or "no Content-Type",
+            found=sent_type(exchange) or "no Content-Type",
         )
     return found
 

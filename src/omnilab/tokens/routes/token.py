@@ -18,7 +18,6 @@ from omnilab.web.exchange import Exchange
 GRANT_TYPE = "client_credentials"
 # RFC 6749 §5.1 wants both; `Cache-Control: no-store` the exchange adds itself.
 _NOT_CACHED = ((b"pragma", b"no-cache"),)
-_QUOTED = 100  # characters of a caller's value that a refusal quotes
 
 
 class TokenEndpoint:
@@ -103,7 +102,7 @@ def check_parameters(parameters: TokenParameters) -> None:
             f"The grant_type is not supported; send grant_type={GRANT_TYPE}.",
             check="grant_type",
             expected=GRANT_TYPE,
-            found=parameters.grant_type[:_QUOTED],
+            found=parameters.grant_type,
         )
 
 
