@@ -1,7 +1,7 @@
 """Turns a refused request into its audit record: what `web` hands every refusal to.
 
 Promises that a record holds as proved only what was proved, and of the rest only what cannot be a secret or a
-contact's id: no path that is no call, no query string, no unknown host.
+contact's id: no path that is no call, no query string; an unknown host only masked, for it tells which proxy to mend.
 """
 
 from __future__ import annotations
