@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omnilab.clock import SystemClock
 from omnilab.crypto.client_secret import new_client_secret
 from omnilab.crypto.random import RequestIds, new_id
-from omnilab.telemetry.redaction import MASK, excerpt, is_secret_name, looks_like_credential, mask
+from omnilab.telemetry.redaction import MASK, excerpt, is_secret_name, looks_like_credential, mask, mask_shapes
 
 BASE62 = string.ascii_letters + string.digits
 TOKEN = (
@@ -181,3 +181,10 @@ def test_words_around_hide_no_random_text() -> None:
 )
 def test_paths_of_words_are_kept(text: str) -> None:
     assert mask(text) == text
+
+
+def test_our_own_sentences_keep_their_words_and_lose_credentials() -> None:
+    secret = new_client_secret("staging").reveal()
+    assert mask_shapes("OMNILAB_MASTER_KEY: must be set") == "OMNILAB_MASTER_KEY: must be set"
+    assert mask_shapes(f"No such command '{secret}'.") == "No such command 'omni_stg_[masked]'."
+    assert mask_shapes(f"{TOKEN} cannot be read") == "[masked] cannot be read"

@@ -121,10 +121,10 @@ def _reject_file(file: Path) -> Iterator[tuple[Path, Callable[[Rejected], None]]
 
 def _masked(value: Any) -> Any:
     """A refused row as it may be written: a credential in the wrong column is no reason to keep a copy of it."""
-    from omnilab.telemetry.redaction import mask
+    from omnilab.telemetry.redaction import excerpt, mask
 
     if isinstance(value, str):
-        return mask(value[:_RAW_CHARACTERS])
+        return excerpt(value, _RAW_CHARACTERS)
     if isinstance(value, dict):
         return {mask(str(name)): _masked(each) for name, each in value.items()}
     return [_masked(each) for each in value] if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from omnilab.cli.output import UNAVAILABLE, USAGE, asked_for_json, fail
 from omnilab.cli.session import Asker
+from omnilab.telemetry.redaction import mask_shapes
 
 # Loading a noun loads its house; the list of commands must not wait for all of them.
 NOUNS = {
@@ -166,6 +167,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
+    error.message = mask_shapes(error.message)  # it quotes arguments, and a secret may be among them
     if not as_json:
         show = getattr(error, "show", None)
         if show is not None:

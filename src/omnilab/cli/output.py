@@ -17,7 +17,7 @@ import msgspec
 import typer
 
 from omnilab.errors import OmniLabError, UnavailableError
-from omnilab.telemetry.redaction import mask
+from omnilab.telemetry.redaction import mask, mask_shapes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,7 +92,11 @@ def answering(as_json: bool) -> Iterator[None]:
 
 
 def fail(code: str, message: str, *, exit_code: int = UNAVAILABLE, as_json: bool | None = None) -> NoReturn:
-    """Say why the command ends, and end it. `as_json` defaults to whether `--json` was typed."""
+    """Say why the command ends, and end it. `as_json` defaults to whether `--json` was typed.
+
+    Masked, for the message may quote an argument, and whoever mixed up two arguments may have typed a secret.
+    """
+    message = mask_shapes(message)
     if asked_for_json() if as_json is None else as_json:
         _write_line(msgspec.json.encode({"error": {"code": code, "message": message}}).decode())
     else:

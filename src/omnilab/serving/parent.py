@@ -18,6 +18,7 @@ from omnilab.serving.listening import CannotListenError, Listeners
 from omnilab.serving.supervisor import Supervisor
 from omnilab.settings import Settings, load_settings
 from omnilab.telemetry.logging import configure_logging
+from omnilab.telemetry.redaction import mask_shapes
 
 USAGE, REFUSED, UNAVAILABLE = 2, 1, 3
 _OPEN_FILES = 65_536
@@ -82,6 +83,7 @@ def _leave_no_core_dump() -> None:
 
 
 def _fail(code: str, message: str, exit_code: int, *, as_json: bool) -> int:
+    message = mask_shapes(message)
     if as_json:
         sys.stdout.write(msgspec.json.encode({"error": {"code": code, "message": message}}).decode() + "\n")
         sys.stdout.flush()

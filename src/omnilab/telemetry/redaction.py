@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 MASK = "[masked]"
@@ -106,14 +107,12 @@ def _looks_so(text: str) -> bool:
 
 def mask(text: str) -> str:
     """`text` with everything that looks like a credential replaced; the rest is left as it is."""
-    if len(text) < 8:
-        return text
-    masked = _masked(text)
-    if "%" in masked:  # `%6F%6D%6E%69_…` is a secret too, to whoever decodes it
-        plain = _percent_decoded(masked)
-        if (masked_plain := _masked(plain)) != plain:
-            return _CONTROL.sub("?", masked_plain)
-    return masked
+    return _masked_through(text, _masked) if len(text) >= 8 else text
+
+
+def mask_shapes(text: str) -> str:
+    """As `mask`, but by shape alone: for our own sentences, where what follows the word "token:" is the next word."""
+    return _masked_through(text, _masked_shapes)
 
 
 def excerpt(text: str, characters: int) -> str:
@@ -123,13 +122,26 @@ def excerpt(text: str, characters: int) -> str:
     return mask(text)[:characters]
 
 
+def _masked_through(text: str, masked_once: Callable[[str], str]) -> str:
+    masked = masked_once(text)
+    if "%" in masked:  # `%6F%6D%6E%69_…` is a secret too, to whoever decodes it
+        plain = _percent_decoded(masked)
+        if (masked_plain := masked_once(plain)) != plain:
+            return _CONTROL.sub("?", masked_plain)
+    return masked
+
+
 def _masked(text: str) -> str:
+    # Schemes come before names: of `Authorization: Bearer x` the name would take the word Bearer and leave x.
+    text = _URL_PASSWORD.sub(rf"\1{MASK}@", _masked_shapes(text))
+    return _NAMED.sub(rf"\1{MASK}", text)
+
+
+def _masked_shapes(text: str) -> str:
     text = _PEM.sub(f"{MASK} private key", text)
     text = _SECRET_SHAPE.sub(_mask_secret, text)
     text = _JWT_SHAPE.sub(MASK, text)
     text = _SCHEME_SHAPE.sub(rf"\1 {MASK}", text)
-    text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
-    text = _NAMED.sub(rf"\1{MASK}", text)
     return _RUN.sub(_mask_random_run, text)
 
 
