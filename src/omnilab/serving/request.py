@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import httptools
 from starlette.types import Message
-
-if TYPE_CHECKING:
-    from omnilab.serving.connection import Connection
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _STATUS_LINES = {
@@ -37,6 +34,20 @@ def scope_of(transport: asyncio.Transport) -> dict[str, Any]:
     }
 
 
+class Line(Protocol):
+    """What a request needs of the connection it came over."""
+
+    template: dict[str, Any]
+
+    def date(self) -> bytes: ...
+
+    def ends_with(self, request: Request) -> bool: ...
+
+    def write(self, data: bytes) -> bool: ...
+
+    def answered(self, *, close: bool) -> None: ...
+
+
 class Request:
     """A whole request. `last`: the connection ends with its answer. `begun`, `complete`: how far the answer is."""
 
@@ -45,7 +56,7 @@ class Request:
         "scope", "task",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, body: bytes, *, last: bool) -> None:
+    def __init__(self, connection: Line, body: bytes, *, last: bool) -> None:
         self._connection = connection
         self._body = body
         self._head: Message | None = None
