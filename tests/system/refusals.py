@@ -287,8 +287,8 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "no token": Refusal(no_token, "token_missing", "token_presented", "no Authorization header", "Bearer", False),
     "old token": Refusal(old_token, "token_expired", "token_time", "expired 6 s ago", ""),
-    "half a token": Refusal(half_a_token, "token_malformed", "token_form", "", "", False),
-    "secret as token": Refusal(secret_as_token, "token_malformed", "token_form", "", "", False),
+    "half a token": Refusal(half_a_token, "token_malformed", "token_form", "cut off", "base64url", False),
+    "secret as token": Refusal(secret_as_token, "token_malformed", "token_form", "a client secret", "token", False),
     "revoked token": Refusal(revoked_token, "token_revoked", "token_revocation", "sec_", ""),
     "not granted": Refusal(not_granted, "endpoint_not_enabled", "grant", "bookings:read", "a grant of bookings:cancel"),
     "no longer entitled": Refusal(

@@ -101,11 +101,11 @@ def _read_header(header: dict[str, Any]) -> tuple[str, str]:
 def decode_base64url(text: bytes, what: str) -> bytes:
     """Decode canonical, unpadded base64url (RFC 7515 §2, RFC 4648 §3.5). Raises InvalidTokenError."""
     if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
-        refuse_form("base64url without padding", f"other characters or length in the {what}")
+        refuse_form("base64url without padding", f"a {what} that was cut off or has other characters")
     data = base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
     # The last character may carry bits that decoding drops: several spellings of one token.
     if base64.urlsafe_b64encode(data).rstrip(b"=") != text:
-        refuse_form("canonical base64url", f"spare bits in the {what}")
+        refuse_form("canonical base64url", f"a {what} that was cut off or changed: spare bits at its end")
     return data
 
 
