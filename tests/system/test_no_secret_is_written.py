@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Credentials, Omnilab, Server, booking_row
+from tests.harness import Credentials, Omnilab, Server, booking_row, free_port
 from tests.system.hunting import Hunt, files_under, random_part
 from tests.system.keys_at_rest import keys_of
 from tests.system.misplaced import CANCEL, CREATE, FETCH, TOKEN, Sent, Wire, broken, everywhere, request
@@ -72,7 +72,9 @@ def scene(provisioned: tuple[Omnilab, Credentials], tmp_path_factory: pytest.Tem
     template, client = provisioned
     omnilab = template.copied_to(tmp_path_factory.mktemp("scene"))
     key_file = omnilab.directory / ".omnilab" / "master.key"
-    omnilab.settings |= {"master_key": key_file.read_text().strip(), "log_level": "debug"}
+    omnilab.settings |= {
+        "master_key": key_file.read_text().strip(), "log_level": "debug", "metrics_port": str(free_port()),
+    }  # fmt: skip
     key_file.unlink()
     scene = Scene(omnilab, client, Hunt())
     scene.hunt.add("client secret", random_part(client.client_secret))
@@ -132,6 +134,8 @@ def _play(scene: Scene, server: Server, legacy: Credentials) -> None:
     _send_everywhere(scene, wire, tokens[0])
     _send_where_nothing_is_an_id(scene, wire, tokens[0], legacy)
     _crash(scene, server, wire, tokens[0])
+    metrics = server.http.get(f"http://127.0.0.1:{scene.omnilab.settings['metrics_port']}/metrics")
+    scene.answers[metrics.content] = "metrics"
     _terminate_midway(scene, server)
 
 
@@ -266,9 +270,16 @@ def test_nothing_in_any_answer(scene: Scene) -> None:
     scene.hunt.finds_nothing_in({f"{number} {place}": answer for number, (answer, place) in answers})
 
 
+def test_nothing_in_what_the_audit_tells(scene: Scene) -> None:
+    commands = (["list", "--limit", "100000", "--json"], ["list", "--limit", "100000"], ["explain", "--tenant", "acme"])
+    said = {" ".join(words): scene.omnilab.run("audit", *words).stdout for words in commands}
+    assert all(len(text) > 1000 for text in said.values())
+    scene.hunt.finds_nothing_in({name: text.encode() for name, text in said.items()})
+
+
 def test_nothing_in_the_write_ahead_log_of_a_killed_server(scene: Scene, tmp_path: Path) -> None:
     omnilab = scene.omnilab.copied_to(tmp_path)
-    server = omnilab.start()
+    server = omnilab.start(log_format="text")
     try:
         server.wait_until_ready()
         token = server.token(scene.client)
@@ -276,6 +287,8 @@ def test_nothing_in_the_write_ahead_log_of_a_killed_server(scene: Scene, tmp_pat
         server.token_answer(scene.client, client_secret=scene.client.client_secret[:-1])
         server.token_answer(scene.client, audience=scene.client.client_secret)
         server.cancel_booking(token, "contact-1", "bkg_00000002", **{"Idempotency-Key": token})
+        for lead in range(170, 200, 3):
+            server.http.get("/" + "x" * lead + random_part(scene.client.client_secret))
         assert (tmp_path / ".omnilab" / "omnilab.db-wal").stat().st_size > 0
         server.kill()
     finally:

@@ -38,7 +38,7 @@ NO_QUOTAS = dict.fromkeys(
 
 # The platform remembers what earlier examples did, so a failure is neither shrunk nor played again.
 EXAMPLES = settings(
-    max_examples=35,
+    max_examples=25,
     deadline=None,
     database=None,
     phases=[Phase.generate],
