@@ -52,7 +52,7 @@ from omnilab.tokens.service.keyring import Keyring
 from omnilab.tokens.service.rotation import KeyService
 from omnilab.web.addresses import AddressRules
 from omnilab.web.application import Application, Parts
-from omnilab.web.health import health_operations
+from omnilab.web.health import health_operations, metrics_operation
 from omnilab.web.hosts import HostRules
 from omnilab.web.openapi import ApiInfo, openapi_operation
 from omnilab.web.operation import Operation
@@ -317,7 +317,10 @@ def operations_of(platform: Platform) -> list[Operation]:
         docs_url=settings.docs_url,
         tenant_domain=settings.tenant_domain,
     )
-    return [*calls, openapi_operation(calls, info), *health_operations(platform.ready)]
+    operations = [*calls, openapi_operation(calls, info), *health_operations(platform.ready)]
+    if settings.environment == "development":
+        operations.append(metrics_operation(lambda: b"" if platform.metrics is None else platform.metrics.render()))
+    return operations
 
 
 def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: int = 0) -> tuple[Application, Metrics]:

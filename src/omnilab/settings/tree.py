@@ -76,7 +76,7 @@ class Settings:
     tenant_api_quota: str | None = "12000/minute"
     """API calls of all clients of one tenant, likewise."""
     metrics_port: int | None = None
-    """Port of `/metrics`; `off` = not served (the default)."""
+    """A port of its own for `/metrics`; `off` = none (the default). Development answers it on the public port too."""
     metrics_host: str = "127.0.0.1"
     """Address that the metrics port listens on."""
     drain_seconds: int = 30

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: it can decide, that is, its services say so.
+"""`/healthz`: the process answers. `/readyz`: it can decide, that is, its services say so. `/metrics` in development.
 
 Both answer on any host, because load balancers ask by address. They tell nothing about why.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from omnilab.telemetry.metrics import CONTENT_TYPE as METRICS_TYPE
 from omnilab.web.exchange import Exchange
 from omnilab.web.operation import Operation
 
@@ -40,6 +41,23 @@ def health_operations(ready: Ready) -> list[Operation]:
             ("/readyz", "readyz", readyz, "The process can decide"),
         )
     ]
+
+
+def metrics_operation(render: Callable[[], bytes]) -> Operation:
+    """`GET /metrics` on the public port, for development. Elsewhere metrics have a port of their own, or none."""
+
+    async def metrics(exchange: Exchange) -> None:
+        await exchange.answer(200, render(), content_type=METRICS_TYPE)
+
+    return Operation(
+        method="GET",
+        path="/metrics",
+        operation_id="metrics",
+        handler=metrics,
+        summary="Figures in Prometheus' format",
+        hidden=True,
+        any_host=True,
+    )
 
 
 async def _answers(ready: Ready) -> bool:
