@@ -129,7 +129,9 @@ def refused(served: Served, reader: Credentials) -> dict[str, str]:
 def test_show_names_the_true_cause_and_the_fix(
     served: Served, reader: Credentials, refused: dict[str, str], code: str, check: str, proved: bool
 ) -> None:
-    (record,) = cli(served.omnilab, "audit", "show", refused[code])["records"]
+    shown = cli(served.omnilab, "audit", "show", refused[code])
+    (record,) = shown.pop("records")
+    assert shown == record
     assert (record["outcome"], record["code"], record["fix"]) == ("refused", code, CODES[code].fix)
     assert [each["name"] for each in record["checks"] if not each["passed"]] == [check]
     assert record["checks"][-1]["found"]

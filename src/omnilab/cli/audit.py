@@ -49,7 +49,10 @@ def show(
                 " authentication beyond its limit stands only in the summary of its minute; answers outside /v1/"
                 " leave none.",
             )
-        return _records(records)
+        document = _records(records)
+        # The decision itself stands on top, where a program asks for its code; `records` has all that it left.
+        decision = next((each for each in document["records"] if each["outcome"] == "refused"), document["records"][0])
+        return {**decision, **document}
 
     run(ctx, action, as_json=as_json, people=decision_text)
 
