@@ -103,7 +103,7 @@ class Caller:
         )
 
     def _trouble(self, outcome: Answer | Failure, token: AccessToken) -> Trouble:
-        trouble = trouble_of(outcome, token.text)
+        trouble = trouble_of(outcome, token.text, self._settings.secret.last)
         if isinstance(outcome, Answer):
             token.proved = token.proved or not wants_new_token(trouble)
             if outcome.status == 429:

@@ -23,6 +23,11 @@ class ClientSecret:
         self._path = path
         self._last = text or Hidden("")
 
+    @property
+    def last(self) -> Hidden[str]:
+        """The secret as it was read last, to be masked in texts."""
+        return self._last
+
     def read(self) -> Hidden[str]:
         """The secret as it is now. Raises ConfigurationError when its file cannot be read, or holds nothing."""
         if self._path is None:

@@ -17,6 +17,16 @@ from omnilab.client.settings import Settings
 _Loop = asyncio.AbstractEventLoop
 
 
+class _Road:
+    """One loop's connections, and the queue before them."""
+
+    __slots__ = ("lanes", "room")
+
+    def __init__(self, lanes: network.Lanes[httpx.AsyncBaseTransport]) -> None:
+        self.lanes = lanes
+        self.room = asyncio.Semaphore(network.MAX_CONNECTIONS)
+
+
 class TaskDoor:
     """Runs flows for any number of tasks. transport: used instead of one of its own."""
 
@@ -24,7 +34,7 @@ class TaskDoor:
         self._settings = settings
         self._given = transport
         # Connections belong to their loop; who calls `asyncio.run` twice has two.
-        self._made: weakref.WeakKeyDictionary[_Loop, httpx.AsyncBaseTransport] = weakref.WeakKeyDictionary()
+        self._made: weakref.WeakKeyDictionary[_Loop, _Road] = weakref.WeakKeyDictionary()
         self._flights: set[asyncio.Task[None]] = set()
         remember(self)
 
@@ -55,9 +65,9 @@ class TaskDoor:
         for task in flights:
             task.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        made = self._made.pop(loop, None)
-        if made is not None:
-            await made.aclose()
+        road = self._made.pop(loop, None)
+        for transport in road.lanes.transports if road is not None else ():
+            await transport.aclose()
 
     def after_fork(self) -> None:
         """In a child process: the parent's connections and tasks are the parent's."""
@@ -79,11 +89,30 @@ class TaskDoor:
         return True
 
     async def _send(self, send: Send) -> Answer | Failure:
+        if self._given is not None:
+            return await self._exchange(send, self._given)
+        road = self._road()
+        if not road.room.locked():
+            await road.room.acquire()
+        else:
+            try:
+                await asyncio.wait_for(road.room.acquire(), max(0.0, send.deadline - self._settings.clock.now()))
+            except TimeoutError:
+                return network.no_room()
+        try:
+            number, transport = road.lanes.take()
+            try:
+                return await self._exchange(send, transport)
+            finally:
+                road.lanes.give_back(number)
+        finally:
+            road.room.release()
+
+    async def _exchange(self, send: Send, transport: httpx.AsyncBaseTransport) -> Answer | Failure:
         clock = self._settings.clock
         # The answer to a `try` that failed is made outside of it: no error of ours has one of httpx behind it.
         try:
-            request = network.request_of(send, self._settings, clock.now())
-            response = await self._transport().handle_async_request(request)
+            response = await transport.handle_async_request(network.request_of(send, self._settings, clock.now()))
             try:
                 body = b""
                 async for chunk in response.aiter_bytes():
@@ -98,14 +127,13 @@ class TaskDoor:
         except network.ERRORS as error:
             return network.failure_of(error)
 
-    def _transport(self) -> httpx.AsyncBaseTransport:
-        if self._given is not None:
-            return self._given
+    def _road(self) -> _Road:
         loop = asyncio.get_running_loop()
-        made = self._made.get(loop)
-        if made is None:
-            made = self._made[loop] = httpx.AsyncHTTPTransport(**network.transport_options(self._settings))
-        return made
+        road = self._made.get(loop)
+        if road is None:
+            make = network.maker(httpx.AsyncHTTPTransport, self._settings)
+            road = self._made[loop] = _Road(network.Lanes(make))
+        return road
 
 
 async def _landed(landing: Future[None], seconds: float) -> bool:

@@ -21,8 +21,9 @@ class ThreadDoor:
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         self._settings = settings
         self._given = transport
-        self._made: httpx.BaseTransport | None = None
-        self._making = threading.Lock()
+        self._lanes = self._new_lanes()
+        self._taking = threading.Lock()
+        self._room = threading.Semaphore(network.MAX_CONNECTIONS)
         remember(self)
 
     def run(self, flow: Flow[T]) -> T:
@@ -47,13 +48,19 @@ class ThreadDoor:
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        made, self._made = self._made, None
-        if made is not None:
-            made.close()
+        with self._taking:
+            lanes, self._lanes = self._lanes, self._new_lanes()
+        for transport in lanes.transports:
+            transport.close()
 
     def after_fork(self) -> None:
         """In a child process: the parent's connections are the parent's."""
-        self._made, self._making = None, threading.Lock()
+        self._lanes = self._new_lanes()
+        self._taking = threading.Lock()
+        self._room = threading.Semaphore(network.MAX_CONNECTIONS)
+
+    def _new_lanes(self) -> network.Lanes[httpx.BaseTransport]:
+        return network.Lanes(network.maker(httpx.HTTPTransport, self._settings))
 
     def _fly(self, fly: Fly) -> bool:
         if fly.now:
@@ -75,11 +82,28 @@ class ThreadDoor:
             fly.landed()
 
     def _send(self, send: Send) -> Answer | Failure:
+        if self._given is not None:
+            return self._exchange(send, self._given)
+        room, taking = self._room, self._taking
+        if not room.acquire(timeout=max(0.0, send.deadline - self._settings.clock.now())):
+            return network.no_room()
+        try:
+            with taking:
+                lanes = self._lanes
+                number, transport = lanes.take()
+            try:
+                return self._exchange(send, transport)
+            finally:
+                with taking:
+                    lanes.give_back(number)
+        finally:
+            room.release()
+
+    def _exchange(self, send: Send, transport: httpx.BaseTransport) -> Answer | Failure:
         clock = self._settings.clock
         # The answer to a `try` that failed is made outside of it: no error of ours has one of httpx behind it.
         try:
-            request = network.request_of(send, self._settings, clock.now())
-            response = self._transport().handle_request(request)
+            response = transport.handle_request(network.request_of(send, self._settings, clock.now()))
             try:
                 body = b""
                 for chunk in response.iter_bytes():
@@ -93,15 +117,6 @@ class ThreadDoor:
                 response.close()
         except network.ERRORS as error:
             return network.failure_of(error)
-
-    def _transport(self) -> httpx.BaseTransport:
-        transport = self._given or self._made
-        if transport is not None:
-            return transport
-        with self._making:
-            if self._made is None:
-                self._made = httpx.HTTPTransport(**network.transport_options(self._settings))
-            return self._made
 
 
 def _landed(landing: Future[None], seconds: float) -> bool:

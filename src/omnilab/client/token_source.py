@@ -89,14 +89,13 @@ class TokenSource:
     def _ask(self, flight: Flight, epoch: int) -> Flow[AccessToken | Trouble]:
         attempt = 0
         while True:
-            yield from self._hold(flight)
             try:
                 secret = self._settings.secret.read()
             except ConfigurationError as error:
                 return Trouble(code=MISCONFIGURED, detail=error.detail, sent=False)
-            refused = self._refused(secret)
-            if refused is not None:
-                return refused
+            told = yield from self._told_before(flight, secret)
+            if told is not None:
+                return told
             asked_at = self._clock.now()
             outcome = yield Send("POST", TOKEN_PATH, body=self._body(secret), deadline=flight.deadline)
             token = self._token_of(outcome, epoch=epoch, asked_at=asked_at)
@@ -116,19 +115,19 @@ class TokenSource:
             attempt += 1
             yield Pause(pause)
 
-    def _hold(self, flight: Flight) -> Flow[None]:
-        """Obey the `Retry-After` of an earlier flight."""
-        now = self._clock.now()
-        if now < self._not_before < flight.deadline:
-            yield Pause(self._not_before - now + self._clock.chance(0.0, 0.25))
-
-    def _refused(self, secret: Hidden[str]) -> Trouble | None:
-        """The last answer again, where the same credentials or the same haste would only get it again."""
-        if self._last is None or self._clock.now() >= self._not_before:
+    def _told_before(self, flight: Flight, secret: Hidden[str]) -> Flow[Trouble | None]:
+        """The last answer again, where asking now would only bring it again; None after waiting as it wished."""
+        wait = self._not_before - self._clock.now()
+        if self._last is None or wait <= 0:
             return None
         trouble, with_secret = self._last
-        # A secret that was replaced since is worth a try at once.
-        return trouble if may_repeat(trouble) or with_secret.reveal() == secret.reveal() else None
+        if not may_repeat(trouble):
+            # A secret that was replaced since is worth a try at once.
+            return trouble if with_secret.reveal() == secret.reveal() else None
+        if self._not_before >= flight.deadline:
+            return trouble
+        yield Pause(wait + self._clock.chance(0.0, 0.25))
+        return None
 
     def _note(self, outcome: Answer | Failure, secret: Hidden[str]) -> Trouble:
         is_success = isinstance(outcome, Answer) and outcome.status < 300

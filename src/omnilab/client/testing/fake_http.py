@@ -74,6 +74,8 @@ def serving(answering: Answering) -> Iterator[str]:
 def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1  # head and body leave together
 
         def do_GET(self) -> None:
             self._answer()
