@@ -145,4 +145,6 @@ class AsyncListing:
         pager = Pager()
         while not pager.done:
             call = page_call(self._external_id, self._filters, pager.number)
-            yield pager.take(await self._run(self._caller.call(call, PAGES)))
+            page = pager.take(await self._run(self._caller.call(call, PAGES)))
+            if page is not None:
+                yield page

@@ -86,15 +86,16 @@ class Pager:
         self._total: int | None = None
         self._given: set[str] = set()
 
-    def take(self, page: BookingsPage) -> BookingsPage:
-        """The page with what was not given before; sets `number` and `done` for the next one."""
+    def take(self, page: BookingsPage) -> BookingsPage | None:
+        """The page with what was not given before, None to leave it and go on; sets `number` and `done`."""
         shrunk = self._total is not None and page.total_count < self._total
         self._total = page.total_count
-        fresh = [each for each in page.bookings if each.booking_id not in self._given]
-        self._given.update(each.booking_id for each in fresh)
         if shrunk and self.number > 1:
             self.number = 1
-        elif not page.bookings or self.number * page.page_size >= page.total_count:
+            return None
+        fresh = [each for each in page.bookings if each.booking_id not in self._given]
+        self._given.update(each.booking_id for each in fresh)
+        if not page.bookings or self.number * page.page_size >= page.total_count:
             self.done = True
         else:
             self.number += 1

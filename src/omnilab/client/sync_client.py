@@ -152,7 +152,9 @@ class Listing:
         pager = Pager()
         while not pager.done:
             call = page_call(self._external_id, self._filters, pager.number)
-            yield pager.take(self._run(self._caller.call(call, PAGES)))
+            page = pager.take(self._run(self._caller.call(call, PAGES)))
+            if page is not None:
+                yield page
 
 
 def described(client: object, settings: Settings) -> str:
