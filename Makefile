@@ -11,9 +11,9 @@ BIN := .venv/bin
 PORT ?= 8080
 
 REQUIREMENTS := requirements/build.txt requirements/dev.txt
-PY_FILES := src tests tools examples
+PY_FILES := src tests tools examples bench
 
-.PHONY: help setup demo test lint fmt requirements clean
+.PHONY: help setup demo test bench bench-quick lint fmt requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,20 @@ test: setup lint .cache/node.ready ## lint, every test, and the floor under bran
 	@cd tests/node && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@mkdir -p .cache && touch $@
 
+bench: setup build/bench/.ready ## tokens a second beside openssl, a floor and three peers (about 5 minutes)
+	@PYTHONPATH=. $(BIN)/python -m bench.run
+
+bench-quick: setup build/bench/.ready ## the same with two short rounds
+	@PYTHONPATH=. $(BIN)/python -m bench.run --quick
+
+build/bench/.ready: bench/peers/requirements.txt bench/peers/oidc-provider/package-lock.json tools/provision.sh
+	@PYTHON=$(PYTHON) tools/provision.sh bench
+	@$(PYTHON) -m venv build/bench/peers
+	@build/bench/peers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/peers/requirements.txt
+	@cp -r bench/peers/oidc-provider build/bench/
+	@cd build/bench/oidc-provider && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 lint: setup ## ruff, mypy --strict, and the directions of imports
 	@$(BIN)/ruff check $(PY_FILES)
 	@$(BIN)/ruff format --quiet --check $(PY_FILES)
@@ -58,4 +72,4 @@ requirements: setup ## lock requirements/*.txt anew after a change in pyproject.
 	@tools/lock.sh $(UPGRADE)
 
 clean: ## remove what the other targets made, the development database in .omnilab/ excepted
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules build/bench

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make sure that what this machine needs is there: `tools/provision.sh setup|test`.
+# Make sure that what this machine needs is there: `tools/provision.sh setup|test|bench`.
 # What is missing is installed with apt-get where that can be done (as root, on Debian or a system like it);
 # otherwise it is named, and the exit code is 1. Nothing missing: takes a few milliseconds.
 set -euo pipefail
@@ -12,6 +12,10 @@ setup | $PYTHON -c 'import ensurepip, venv'   | python3-venv
 test  | curl --version                        | curl
 test  | node --version                        | nodejs
 test  | npm --version                         | npm
+bench | command -v wrk                        | wrk
+bench | node --version                        | nodejs
+bench | npm --version                         | npm
+bench | command -v openssl                    | openssl
 "
 
 missing_packages() {  # missing_packages GROUP: one package a line
@@ -22,7 +26,7 @@ missing_packages() {  # missing_packages GROUP: one package a line
   done <<<"$NEEDS"
 }
 
-group=${1:?which group: setup or test}
+group=${1:?which group: setup, test or bench}
 mapfile -t packages < <(missing_packages "$group" | sort -u)
 [ "${#packages[@]}" -gt 0 ] || exit 0
 
