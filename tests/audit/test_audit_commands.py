@@ -27,7 +27,8 @@ def token_with(**fields: str) -> Ask:
 
 
 def mistyped(server: Server, client: Credentials) -> Any:
-    return server.token_answer(client, client_secret=client.client_secret[:-1] + "x")
+    last = "x" if client.client_secret[-1] != "x" else "y"
+    return server.token_answer(client, client_secret=client.client_secret[:-1] + last)
 
 
 def cut_off(server: Server, client: Credentials) -> Any:

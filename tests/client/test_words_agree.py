@@ -83,7 +83,7 @@ def test_examples_in_docstrings_run() -> None:
 def test_importing_it_loads_nothing_heavy_and_nothing_of_ours(statement: str) -> None:
     program = f"{statement}\nimport sys\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"httpx", "httpcore", "asyncio", "ssl", "cryptography", "email", "urllib.request", "random", "rich"}
+    heavy = {"httpx", "httpcore", "asyncio", "ssl", "cryptography", "email", "urllib.request", "rich"}
     assert heavy & set(loaded) == set()
     ours = {name for name in loaded if name.startswith("omnilab.") and not name.startswith("omnilab.client")}
     assert ours == set()
