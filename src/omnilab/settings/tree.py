@@ -27,7 +27,6 @@ OTHERS_NAMES = frozenset(
         "CLIENT_SECRET_FILE",
         "AUDIENCE",
         "BASE_URL",
-        "TOKEN_CACHE",
     )
 )
 
