@@ -70,10 +70,11 @@ def _read_basic(authorization: bytes) -> tuple[Presented, ...]:
         # Nothing to decode: one reading, the usual case.
         for read in ((unquote_plus, unquote, str) if "%" in text or "+" in text else (str,))
     )
-    found = tuple(dict.fromkeys(readings))
-    if any(_has_control(each.client_id) or _has_control(each.secret.reveal()) for each in found):
+    # A text that only looks encoded (`%00` in an earlier system's secret) is left as it stands.
+    found = [each for each in readings if not (_has_control(each.client_id) or _has_control(each.secret.reveal()))]
+    if not found:
         raise _broken("control characters")
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 def _decoded(raw: bytes) -> str:
