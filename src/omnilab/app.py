@@ -1,55 +1,42 @@
-"""The composition root: settings → storage → services → the ASGI application. The only place that wires.
+"""The composition root of serving: an opened installation → what deciding needs → the ASGI application.
 
-`open_platform` opens an installation that `initialise` has made. A command that runs once needs no more; a serving
-process also calls `Platform.start_serving`, which loads the snapshot and follows the change feed.
+`open_platform` opens an installation for serving; `Platform.start_serving` loads the snapshot and follows the change
+feed. With `installation.py`, which commands make do with, the only place that wires.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from omnilab import __version__
-from omnilab.audit.model import Actor
 from omnilab.audit.recorder import AuditRecorder
-from omnilab.audit.service import AuditService
 from omnilab.bookings.routes import booking_operations
-from omnilab.bookings.service import BookingImporter, BookingService
-from omnilab.clock import Clock, SystemClock
-from omnilab.crypto.random import RequestIds, random_bytes
-from omnilab.crypto.sealing import KEY_BYTES, MasterKey, SealBrokenError
-from omnilab.errors import ProvisioningError, UnavailableError
+from omnilab.clock import Clock
+from omnilab.crypto.random import random_bytes
+from omnilab.errors import UnavailableError
 from omnilab.gate import Gate
 from omnilab.guard import Guard
+from omnilab.installation import Installation, open_installation
 from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
 from omnilab.settings import Settings
-from omnilab.storage import schema
 from omnilab.storage.changes import Change, ChangeFeed, prune_changes
-from omnilab.storage.database import Database, Transaction
-from omnilab.storage.idempotency import IdempotencyStore
-from omnilab.storage.installation import find_value, set_value
-from omnilab.storage.sqlite import SQLiteDatabase
-from omnilab.storage.sqlite_files import sqlite_path
+from omnilab.storage.database import Database
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
-from omnilab.tenancy.model.place import Place
 from omnilab.tenancy.secret_use import SecretUse
-from omnilab.tenancy.service import TenancyService
 from omnilab.tenancy.snapshot import Snapshot
 from omnilab.tokens.routes import token_operations
 from omnilab.tokens.service.issuing import Issuer, TokenService
 from omnilab.tokens.service.issuing import Parts as TokenParts
 from omnilab.tokens.service.keyring import Keyring
-from omnilab.tokens.service.rotation import KeyService
 from omnilab.web.addresses import AddressRules
 from omnilab.web.application import Application, Parts
 from omnilab.web.health import health_operations, metrics_operation
@@ -59,31 +46,18 @@ from omnilab.web.operation import Operation
 from omnilab.web.pages import error_pages
 
 _log = structlog.get_logger("omnilab.app")
-# Random keys of the installation, sealed under the master key: name in the table `installation`.
-PEPPER, CHAIN_KEY = "pepper", "audit_chain_key"
-_SEAL_KIND = "installation"
 _PRUNE_SECONDS = 3600
 
 
 @dataclass(kw_only=True)
-class Platform:
-    """One opened installation and all its services."""
+class Platform(Installation):
+    """One opened installation with all that serving needs."""
 
-    settings: Settings
-    db: Database
-    clock: Clock
-    ids: Callable[[], str]
-    audit: AuditService
-    tenancy: TenancyService
     snapshot: Snapshot
     secret_use: SecretUse
     keyring: Keyring
-    keys: KeyService
     quotas: QuotaService
     tokens: TokenService
-    idempotency: IdempotencyStore
-    bookings: BookingService
-    importer: BookingImporter
     gate: Gate
     feed: ChangeFeed
     access_log: AccessLog | None = None
@@ -118,10 +92,8 @@ class Platform:
                 await self.secret_use.flush()
             with contextlib.suppress(UnavailableError):
                 self._record_flood(finished_only=False)
-            with contextlib.suppress(UnavailableError):
-                await self.audit.close()
         finally:
-            await self.db.close()
+            await super().close()
             if self.access_log is not None:
                 self.access_log.flush()
 
@@ -158,113 +130,43 @@ async def _kept_running(task: Callable[[], object]) -> None:
 
 
 async def open_platform(settings: Settings, *, clock: Clock | None = None) -> Platform:
-    """Open an initialised installation.
+    """Open an initialised installation for serving.
 
     Raises ProvisioningError `not_initialised` or `master_key_wrong`, and UnavailableError.
     """
-    clock = clock or SystemClock()
-    master_key = _master_key(settings)
-    path = sqlite_path(settings.database_url)
-    if not path.exists():
-        raise ProvisioningError("not_initialised", f"There is no database {path} yet: run `omnilab init` first.")
-    db = SQLiteDatabase(path)
-    await db.start()
-    try:
-        settings = await _as_installed(settings, db)
-        pepper, chain_key = await _open_keys(db, master_key)
-        return _wire(settings, db, clock=clock, keys=(master_key, pepper, chain_key))
-    except BaseException:
-        await db.close()
-        raise
+    return _wire(await open_installation(settings, clock=clock))
 
 
-def _master_key(settings: Settings) -> MasterKey:
-    if settings.master_key is None:
-        raise ProvisioningError("not_initialised", "There is no master key yet: run `omnilab init` first.")
-    return MasterKey.parse(settings.master_key.reveal())
-
-
-async def _as_installed(settings: Settings, db: Database) -> Settings:
-    """The settings with what `init` kept. Raises ProvisioningError for another schema or environment."""
-    try:
-        await schema.check_schema(db)
-    except schema.SchemaError as error:
-        raise ProvisioningError("not_initialised", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-    environment = await find_value(db, "environment")
-    if environment != settings.environment:
-        raise _other_environment(environment, settings.environment)
-    return _with_issuer(settings, await find_value(db, "issuer"))
-
-
-def _with_issuer(settings: Settings, issuer: str | None) -> Settings:
-    """The kept issuer counts unless a public URL is given; the documentation moves along unless it has its own URL."""
-    if issuer is None or settings.public_url_given:
-        return settings
-    moved = settings.docs_url == f"{settings.public_url}/docs"
-    docs_url = f"{issuer}/docs" if moved else settings.docs_url
-    return dataclasses.replace(settings, public_url=issuer, docs_url=docs_url)
-
-
-def _other_environment(installed: str | None, asked: str) -> ProvisioningError:
-    return ProvisioningError(
-        "environment_mismatch",
-        f"This database belongs to the environment {installed}, the settings say {asked}. "
-        "Each environment has a database of its own: correct OMNILAB_ENVIRONMENT or OMNILAB_DATABASE_URL.",
-    )
-
-
-async def _open_keys(db: Database, master_key: MasterKey) -> tuple[bytes, bytes]:
-    opened = []
-    for name in (PEPPER, CHAIN_KEY):
-        text = await find_value(db, name)
-        if text is None:
-            raise ProvisioningError("not_initialised", "The installation is not complete: run `omnilab init`.")
-        try:
-            opened.append(master_key.open(_SEAL_KIND, name, base64.b64decode(text)))
-        except SealBrokenError as error:
-            raise ProvisioningError(
-                "master_key_wrong",
-                "The master key does not open this installation. Give the one it was made with "
-                "(OMNILAB_MASTER_KEY or OMNILAB_MASTER_KEY_FILE).",
-            ) from error
-    return opened[0], opened[1]
-
-
-def _wire(settings: Settings, db: Database, *, clock: Clock, keys: tuple[MasterKey, bytes, bytes]) -> Platform:
-    """Make every service, each from those it stands on."""
-    master_key, pepper, chain_key = keys
-    ids = RequestIds(clock)
-    audit = AuditService(db, clock, ids, chain_key)
-    place = Place(environment=settings.environment, issuer=settings.public_url, tenant_domain=settings.tenant_domain)
-    tenancy = TenancyService(db, clock=clock, ids=ids, audit=audit, place=place, keys=(master_key, pepper))
-    snapshot = Snapshot(db, open_contact_key=tenancy.open_contact_key, max_clients=settings.snapshot_max_clients)
-    keyring = Keyring(db, master_key, clock)
+def _wire(opened: Installation) -> Platform:
+    """Make what serving needs beyond an installation's services, each from those it stands on."""
+    settings, db, clock = opened.settings, opened.db, opened.clock
+    snapshot = Snapshot(db, open_contact_key=opened.tenancy.open_contact_key, max_clients=settings.snapshot_max_clients)
+    keyring = Keyring(db, opened.master_key, clock)
     uses = SecretUse(db)
     quotas = QuotaService(_limits(settings), clock, salt=random_bytes(16))
     issuer = Issuer(
-        environment=settings.environment, issuer=settings.public_url, pepper=pepper, token_url_of=place.token_url
+        environment=settings.environment,
+        issuer=settings.public_url,
+        pepper=opened.pepper,
+        token_url_of=opened.place.token_url,
     )
     issuing = TokenParts(
-        snapshot=snapshot, quotas=quotas, audit=audit, uses=uses, tripwire=tenancy.secrets, keyring=keyring, clock=clock
+        snapshot=snapshot,
+        quotas=quotas,
+        audit=opened.audit,
+        uses=uses,
+        tripwire=opened.tenancy.secrets,
+        keyring=keyring,
+        clock=clock,
     )
     guard = _guard(settings, keyring, snapshot, clock)
-    idempotency = IdempotencyStore(db, clock)
     return Platform(
-        settings=settings,
-        db=db,
-        clock=clock,
-        ids=ids,
-        audit=audit,
-        tenancy=tenancy,
+        **vars(opened),
         snapshot=snapshot,
         secret_use=uses,
         keyring=keyring,
-        keys=KeyService(db, master_key, clock=clock, audit=audit, ids=ids),
         quotas=quotas,
         tokens=TokenService(issuer, issuing),
-        idempotency=idempotency,
-        bookings=BookingService(db, clock, audit, idempotency),
-        importer=BookingImporter(db, clock, audit, ids),
         gate=Gate(guard, quotas, standings=snapshot),
         feed=_follow(db, clock, snapshot, keyring),
     )
@@ -351,49 +253,3 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
 def logs_text(settings: Settings) -> bool:
     """Whether logs are for people: asked for, or nobody asked and standard error is a terminal."""
     return settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
-
-
-async def initialise(settings: Settings, *, actor: Actor, clock: Clock | None = None) -> Sequence[str]:
-    """Make an installation, or complete one. Returns what was made, in words; nothing when all was there.
-
-    Raises ProvisioningError when the database belongs to another environment, and UnavailableError.
-    """
-    clock = clock or SystemClock()
-    master_key = _master_key(settings)
-    path = sqlite_path(settings.database_url)
-    made = [] if path.exists() else [f"database {path}"]
-    await asyncio.to_thread(schema.upgrade, settings.database_url)
-    db = SQLiteDatabase(path)
-    await db.start()
-    try:
-        installed = await find_value(db, "environment")
-        if installed not in (None, settings.environment):
-            raise _other_environment(installed, settings.environment)
-        made += await db.write(lambda tx: _install(tx, settings, master_key))
-    finally:
-        await db.close()
-    platform = await open_platform(settings, clock=clock)
-    try:
-        made += [f"signing key {key_id}" for key_id in await platform.keys.ensure(actor=actor)]
-        await platform.db.write(platform.tenancy.tenants.ensure_platform)
-    finally:
-        await platform.close()
-    return made
-
-
-async def _install(tx: Transaction, settings: Settings, master_key: MasterKey) -> list[str]:
-    """Environment, issuer and the sealed keys, each only where it is missing (the issuer also where it is given)."""
-    made = []
-    if await find_value(tx, "environment") is None:
-        await set_value(tx, "environment", settings.environment)
-        made.append(f"environment {settings.environment}")
-    kept = await find_value(tx, "issuer")
-    if kept is None or (settings.public_url_given and kept != settings.public_url):
-        await set_value(tx, "issuer", settings.public_url)
-        made.append(f"issuer {settings.public_url}")
-    for name in (PEPPER, CHAIN_KEY):
-        if await find_value(tx, name) is None:
-            sealed = master_key.seal(_SEAL_KIND, name, random_bytes(KEY_BYTES))
-            await set_value(tx, name, base64.b64encode(sealed).decode())
-            made.append(name.replace("_", " "))
-    return made

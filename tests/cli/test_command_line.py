@@ -62,15 +62,34 @@ def test_every_command_takes_json_and_who_asks_and_says_what_it_is(path: tuple[s
     assert command.help
 
 
-def test_help_lists_everything_without_loading_the_houses() -> None:
+# What only a server, a migration, a terminal or somebody's first log line needs.
+HEAVY = ("alembic", "httpx", "jinja2", "limits", "prometheus_client", "rich", "starlette", "structlog", "uvloop")
+
+
+def _loaded_by(*arguments: str, omnilab: Omnilab | None = None) -> tuple[str, set[str]]:
+    """What a command prints, and the modules it has loaded when it ends."""
+    place = {"cwd": omnilab.directory, "env": omnilab.environ()} if omnilab else {}
     code = (
         "import sys\nfrom omnilab.cli.main import main\n"
-        "try: main(['--help'])\nfinally: print('omnilab.app' in sys.modules)"
+        f"try: main({list(arguments)})\nfinally: print(*sys.modules, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.rstrip().endswith("False")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **place)
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
+
+
+def test_help_lists_everything_without_loading_the_houses() -> None:
+    shown, loaded = _loaded_by("--help")
+    assert not loaded & {"omnilab.installation", "omnilab.app", "asyncio", "sqlalchemy", "cryptography", *HEAVY}
     for name in (*door.NOUNS, *door.VERBS):
-        assert name in done.stdout
+        assert name in shown
+
+
+def test_a_command_loads_nothing_that_it_does_not_need(omnilab: Omnilab) -> None:
+    for command in (("tenants", "create", "acme", "--name", "Acme"), ("audit", "list"), ("tenants", "list", "--json")):
+        shown, loaded = _loaded_by(*command, omnilab=omnilab)
+        assert "acme" in shown
+        assert "omnilab.installation" in loaded
+        assert not loaded & {"omnilab.app", *HEAVY}
 
 
 def test_a_noun_alone_shows_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:

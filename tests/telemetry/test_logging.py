@@ -249,3 +249,26 @@ def test_a_reader_that_stops_costs_lines_and_nothing_else() -> None:
         return dropped
 
     assert asyncio.run(run()) > 0
+
+
+@pytest.mark.parametrize(
+    "happening",
+    [
+        "logging.getLogger('lib').warning('said %s', SECRET)",
+        "raise ValueError(SECRET)",
+        "thread = threading.Thread(target=lambda: int(SECRET)); thread.start(); thread.join()",
+        "import warnings; warnings.warn(SECRET)",
+    ],
+)
+def test_what_a_command_logs_late_is_redacted_as_well(happening: str) -> None:
+    code = (
+        "import logging, sys, threading\nfrom omnilab.clock import SystemClock\n"
+        "from omnilab.telemetry.late_logging import configure_late\n"
+        f"SECRET = {SECRET!r}\nconfigure_late(level='warning', clock=SystemClock(), as_text=False)\n"
+        "logging.getLogger('lib').info('too quiet')\nassert 'structlog' not in sys.modules\n" + happening
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert SECRET[:20] not in line
+    assert json.loads(line)["timestamp"]
+    assert done.stdout == ""

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 
-from omnilab.app import Platform
 from omnilab.audit.model import Actor
 from omnilab.bookings.model.booking import CONFIRMED, ListFilters, ListQuery
 from omnilab.cli import demo_data
@@ -26,6 +25,7 @@ from omnilab.cli.output import JsonFlag, answering, emit, notice
 from omnilab.cli.serve import become_server
 from omnilab.cli.session import Session, open_session
 from omnilab.errors import ProvisioningError
+from omnilab.installation import Installation
 from omnilab.serving.listening import Listeners
 from omnilab.settings import load_settings
 from omnilab.tenancy.model.orders import NewClient, NewTenant
@@ -95,7 +95,7 @@ async def _fill(session: Session) -> None:
             notice(f"{tenant}: {done['imported']:,} bookings imported, {done['skipped']:,} were there already.")
 
 
-async def _client(platform: Platform, tenant: str, actor: Actor) -> Document:
+async def _client(platform: Installation, tenant: str, actor: Actor) -> Document:
     """The tenant's demo client with a live secret, as `clients create` shows it."""
     clients, secrets = platform.tenancy.clients, platform.tenancy.secrets
     known = [each for each in await clients.list_all(tenant=tenant) if each["name"] == CLIENT_NAME]
@@ -112,7 +112,7 @@ async def _client(platform: Platform, tenant: str, actor: Actor) -> Document:
     return issued | {name: known[0][name] for name in shared}
 
 
-async def _cancellable(platform: Platform) -> _Found:
+async def _cancellable(platform: Installation) -> _Found:
     """The first guest of the first hotel who still has two confirmed bookings."""
     hotel_name, hotel = next(iter(demo_data.HOTELS.items()))
     tenant_id = await platform.tenancy.tenants.get_id(hotel.tenant)

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
-from omnilab.app import initialise, open_platform
 from omnilab.cli.output import JsonFlag, answering, emit
 from omnilab.cli.session import Asker, actor_of, log_to_stderr
+from omnilab.installation import initialise, open_installation
 from omnilab.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -32,9 +32,9 @@ async def initialised(ctx: typer.Context, settings: Settings) -> tuple[Sequence[
     """Make the installation these settings describe; returns what was made, in words, and the settings as kept."""
     log_to_stderr(settings)
     made = await initialise(settings, actor=actor_of(Asker.of(ctx), settings.environment))
-    platform = await open_platform(settings)
-    await platform.close()
-    return made, platform.settings
+    installation = await open_installation(settings)
+    await installation.close()
+    return made, installation.settings
 
 
 def _document(settings: Settings, made: Sequence[str]) -> dict[str, Any]:

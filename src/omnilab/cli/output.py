@@ -6,9 +6,7 @@ progress and logs on stderr; exit codes 0 done, 1 refused, 2 wrong usage, 3 unav
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
@@ -45,6 +43,8 @@ def run(
     `people` turns the value into what a person reads (a text or a Rich renderable); without it a mapping is shown line
     by line. `failed` tells from the value that part of the work was refused: the value is shown, the exit code is 1.
     """
+    import asyncio
+
     from omnilab.cli.session import open_session
 
     async def act() -> T:
@@ -87,6 +87,8 @@ def answering(as_json: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the last resort of a program: say it in words, keep the trace on stderr
+        import traceback
+
         notice(mask("".join(traceback.format_exception(error))))
         fail("internal_error", f"A defect stopped this command ({type(error).__name__}); its trace is on stderr.")
 

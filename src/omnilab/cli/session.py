@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from omnilab.clock import SystemClock
 from omnilab.errors import ProvisioningError
-from omnilab.settings import Settings, load_settings
 from omnilab.telemetry.redaction import looks_like_credential
 
 if TYPE_CHECKING:
-    from omnilab.app import Platform
     from omnilab.audit.model import Actor
+    from omnilab.installation import Installation
+    from omnilab.settings import Settings
 
 _WHO = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 
@@ -49,7 +48,7 @@ class Asker:
 class Session:
     """What a command works with: `settings`, `platform`, and `actor` for changes."""
 
-    def __init__(self, settings: Settings, platform: Platform, asker: Asker) -> None:
+    def __init__(self, settings: Settings, platform: Installation, asker: Asker) -> None:
         self.settings = settings
         self.platform = platform
         self._asker = asker
@@ -90,6 +89,8 @@ def _os_user() -> str:
 async def open_session(ctx: typer.Context) -> AsyncIterator[Session]:
     """Read the settings, open the platform, and close it again. Raises SettingsError, ProvisioningError (not
     initialised: `omnilab init`) or UnavailableError."""
+    from omnilab.settings import load_settings
+
     settings = load_settings()
     log_to_stderr(settings)
     platform = await open_initialised(settings)
@@ -101,19 +102,20 @@ async def open_session(ctx: typer.Context) -> AsyncIterator[Session]:
 
 def log_to_stderr(settings: Settings) -> None:
     """Have what the houses log go where it belongs: stdout is for the answer alone."""
-    from omnilab.telemetry.logging import configure_logging
+    from omnilab.clock import SystemClock
+    from omnilab.telemetry.late_logging import configure_late
 
     as_text = None if settings.log_format == "auto" else settings.log_format == "text"
-    configure_logging(level=settings.log_level, clock=SystemClock(), as_text=as_text)
+    configure_late(level=settings.log_level, clock=SystemClock(), as_text=as_text)
 
 
-async def open_initialised(settings: Settings) -> Platform:
+async def open_initialised(settings: Settings) -> Installation:
     """Open the platform of an installation that `omnilab init` has made. Raises ProvisioningError where it has not."""
     if settings.master_key is None:
         raise ProvisioningError(
             "not_initialised",
             f"There is no installation here yet (no key in {settings.data_directory}): run `omnilab init` first.",
         )
-    from omnilab.app import open_platform
+    from omnilab.installation import open_installation
 
-    return await open_platform(settings)
+    return await open_installation(settings)

@@ -6,17 +6,19 @@ through until it closes. So "how many are left" and "until when" are exact, on o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from typing import Literal, NamedTuple, Protocol, Self
 
-from limits import parse
-
 from omnilab.errors import LimitError
 
 QuotaKind = Literal["token", "api"]
 Header = tuple[bytes, bytes]
+
+_QUOTA = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
+_WINDOW_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 class TenantQuotas(Protocol):
@@ -53,10 +55,10 @@ class Quota(NamedTuple):
 @lru_cache(maxsize=4096)
 def parse_quota(text: str) -> Quota:
     """Read `600/minute` (second, minute, hour, day). Raises ValueError for anything else, and for none at all."""
-    item = parse(text)
-    if item.amount < 1:
-        raise ValueError("a quota lets at least one call through")
-    return Quota(item.amount, item.get_expiry())
+    found = _QUOTA.fullmatch(text)
+    if found is None:
+        raise ValueError("a quota is like 600/minute (second, minute, hour or day)")
+    return Quota(int(found[1]), _WINDOW_SECONDS[found[2]])
 
 
 @dataclass(frozen=True, slots=True)
