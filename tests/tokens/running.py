@@ -11,10 +11,11 @@ from typing import Any
 
 import httpx
 
-from omnilab.app import Platform, create_app, initialise, open_platform
+from omnilab.app import Platform, create_app, open_platform
 from omnilab.audit.model import Actor
 from omnilab.crypto.sealing import new_master_key_text
 from omnilab.crypto.secret import Secret
+from omnilab.installation import initialise
 from omnilab.settings import Settings
 from omnilab.tenancy.model.orders import NewClient, NewTenant
 
