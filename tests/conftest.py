@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Credentials, Omnilab, Server, booking_row
+from tests.harness import Credentials, Omnilab, Server, booking_row, databases
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class Served:
     omnilab: Omnilab
     server: Server
     client: Credentials
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The database engine under a test of `databases.BOTH_ENGINES`."""
+    with databases.using(request.param) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

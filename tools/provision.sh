@@ -10,6 +10,7 @@ PYTHON=${PYTHON:-python3}
 NEEDS="
 setup | $PYTHON -c 'import ensurepip, venv'   | python3-venv
 test  | curl --version                        | curl
+test  | ls /usr/lib/postgresql/*/bin/initdb   | postgresql
 test  | node --version                        | nodejs
 test  | npm --version                         | npm
 bench | command -v wrk                        | wrk
@@ -37,7 +38,7 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 fi
 
 echo "Installing with apt-get: ${packages[*]}"
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1  # no service is started: tests start their own
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 

@@ -26,8 +26,7 @@ from omnilab.storage import schema
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.idempotency import IdempotencyStore
 from omnilab.storage.installation import find_value, set_value
-from omnilab.storage.sqlite import SQLiteDatabase
-from omnilab.storage.sqlite_files import sqlite_path
+from omnilab.storage.opening import missing_file, open_database
 from omnilab.tenancy.model.place import Place
 from omnilab.tenancy.service import TenancyService
 from omnilab.tokens.service.rotation import KeyService
@@ -71,10 +70,9 @@ async def open_installation(settings: Settings, *, clock: Clock | None = None) -
     """
     clock = clock or SystemClock()
     master_key = _master_key(settings)
-    path = sqlite_path(settings.database_url)
-    if not path.exists():
+    if path := missing_file(settings.database_url):
         raise ProvisioningError("not_initialised", f"There is no database {path} yet: run `omnilab init` first.")
-    db = SQLiteDatabase(path)
+    db = open_database(settings.database_url)
     await db.start()
     try:
         settings = await _as_installed(settings, db)
@@ -168,22 +166,22 @@ async def initialise(settings: Settings, *, actor: Actor, clock: Clock | None = 
     """
     clock = clock or SystemClock()
     master_key = _master_key(settings)
-    path = sqlite_path(settings.database_url)
-    made = [] if path.exists() else [f"database {path}"]
+    path = missing_file(settings.database_url)
+    made = [f"database {path}"] if path else []
     await asyncio.to_thread(schema.upgrade, settings.database_url)
-    db = SQLiteDatabase(path)
+    db = open_database(settings.database_url)
     await db.start()
     try:
         installed = await find_value(db, "environment")
         if installed not in (None, settings.environment):
             raise _other_environment(installed, settings.environment)
-        made += await db.write(lambda tx: _install(tx, settings, master_key))
+        made += await db.change(lambda tx: _install(tx, settings, master_key))
     finally:
         await db.close()
     installation = await open_installation(settings, clock=clock)
     try:
         made += [f"signing key {key_id}" for key_id in await installation.keys.ensure(actor=actor)]
-        await installation.db.write(installation.tenancy.tenants.ensure_platform)
+        await installation.db.change(installation.tenancy.tenants.ensure_platform)
     finally:
         await installation.close()
     return made

@@ -13,11 +13,10 @@ from sqlalchemy import insert
 from omnilab.audit.model import AuditRecord
 from omnilab.audit.service import AuditService
 from omnilab.crypto.random import RequestIds
-from omnilab.storage.database import Transaction
-from omnilab.storage.schema import upgrade
-from omnilab.storage.sqlite import SQLiteDatabase
+from omnilab.storage.database import Database, Transaction
 from omnilab.storage.statement import Statement
 from omnilab.tenancy.tables import client_directory, tenants
+from tests.harness.databases import database_at, is_made, made_at
 
 KEY = bytes(range(32))
 TENANT, OTHER = "ten_a", "ten_b"
@@ -49,7 +48,7 @@ def path_in(folder: Path) -> Path:
 
 def make_database(folder: Path) -> None:
     """A database with two tenants and a few clients."""
-    upgrade(f"sqlite:///{path_in(folder)}")
+    made_at(path_in(folder))
 
     async def fill(tx: Transaction) -> None:
         for tenant_id, key in (("ten_0", "-"), (TENANT, "acme"), (OTHER, "globex")):
@@ -58,7 +57,7 @@ def make_database(folder: Path) -> None:
             await tx.execute(_CLIENT, client_id, tenant_id)
 
     async def run() -> None:
-        db = SQLiteDatabase(path_in(folder))
+        db = database_at(path_in(folder))
         await db.start()
         await db.write(fill)
         await db.close()
@@ -69,7 +68,7 @@ def make_database(folder: Path) -> None:
 @asynccontextmanager
 async def opened(folder: Path, *, key: bytes = KEY) -> AsyncIterator[Place]:
     """One process's audit; closed as a process closes it."""
-    db = SQLiteDatabase(path_in(folder))
+    db = database_at(path_in(folder))
     await db.start()
     place = Place(db, key)
     try:
@@ -82,7 +81,7 @@ async def opened(folder: Path, *, key: bytes = KEY) -> AsyncIterator[Place]:
 class Place:
     """The audit, its database and its clock."""
 
-    def __init__(self, db: SQLiteDatabase, key: bytes = KEY) -> None:
+    def __init__(self, db: Database, key: bytes = KEY) -> None:
         self.clock = SetClock()
         self.db = db
         self.ids = RequestIds(self.clock)
@@ -122,7 +121,7 @@ class Place:
 
 def over(folder: Path, action: Callable[[Place], Awaitable[None]]) -> None:
     """Run one action over a fresh database in `folder`."""
-    if not path_in(folder).exists():
+    if not is_made(path_in(folder)):
         make_database(folder)
 
     async def run() -> None:

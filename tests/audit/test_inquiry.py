@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from omnilab.checks import CHECKS
 from omnilab.codes import CODES
 from omnilab.errors import ProvisioningError
 from tests.audit.place import CLIENT, LEGACY_CLIENT, OTHER, Place, over, path_in
+from tests.harness.databases import BOTH_ENGINES, run_sql
+
+pytestmark = BOTH_ENGINES
 
 
 @dataclass
@@ -241,8 +243,7 @@ def test_a_record_changed_beyond_reading_is_shown_as_that(tmp_path: Path) -> Non
     async def action(place: Place) -> None:
         record = place.granted()
         await place.audit.record(record)
-        with sqlite3.connect(path_in(tmp_path)) as connection:
-            connection.execute("UPDATE audit_records SET body = '{'")
+        run_sql(path_in(tmp_path), "UPDATE audit_records SET body = '{'")
         (found,) = await place.audit.find(record.request_id)
         assert "audit verify" in str(found.reason)
         assert found.occurred_at == place.clock.ms

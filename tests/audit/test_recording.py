@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,9 @@ from omnilab.audit.service.buffer import RecordBuffer
 from omnilab.errors import ConflictError, UnavailableError
 from omnilab.storage.database import Transaction
 from tests.audit.place import Place, make_database, opened, over, path_in
+from tests.harness.databases import BOTH_ENGINES, bytes_of, run_sql
+
+pytestmark = BOTH_ENGINES
 
 SECRET = "omni_prd_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6kM9oP2r" + "0Ab1Cd"
 
@@ -120,16 +122,14 @@ def test_a_full_buffer_refuses_instead_of_losing(tmp_path: Path) -> None:
 def test_a_failing_database_makes_records_wait_in_order(tmp_path: Path) -> None:
     async def action(place: Place) -> None:
         records = [place.granted() for _ in range(5)]
-        with sqlite3.connect(path_in(tmp_path)) as connection:
-            connection.execute("ALTER TABLE audit_records RENAME TO elsewhere")
+        run_sql(path_in(tmp_path), "ALTER TABLE audit_records RENAME TO elsewhere")
         for record in records:
             place.audit.record_later(record)
         with pytest.raises(UnavailableError):
             await place.audit._buffer.flush()
         with pytest.raises(UnavailableError):
             await place.audit.record(place.granted())
-        with sqlite3.connect(path_in(tmp_path)) as connection:
-            connection.execute("ALTER TABLE elsewhere RENAME TO audit_records")
+        run_sql(path_in(tmp_path), "ALTER TABLE elsewhere RENAME TO audit_records")
         await place.audit._buffer.flush()
         found = await place.audit.list_records(RecordQuery())
         assert {each.request_id for each in found} == {each.request_id for each in records}
@@ -141,13 +141,11 @@ def test_a_failing_database_makes_records_wait_in_order(tmp_path: Path) -> None:
 def test_the_background_tries_again_after_a_failure(tmp_path: Path) -> None:
     async def action(place: Place) -> None:
         record = place.granted()
-        with sqlite3.connect(path_in(tmp_path)) as connection:
-            connection.execute("ALTER TABLE audit_records RENAME TO elsewhere")
+        run_sql(path_in(tmp_path), "ALTER TABLE audit_records RENAME TO elsewhere")
         await place.audit.start()
         place.audit.record_later(record)
         await asyncio.sleep(0.7)
-        with sqlite3.connect(path_in(tmp_path)) as connection:
-            connection.execute("ALTER TABLE elsewhere RENAME TO audit_records")
+        run_sql(path_in(tmp_path), "ALTER TABLE elsewhere RENAME TO audit_records")
         async with asyncio.timeout(10):
             while not await place.audit.find(record.request_id):
                 await asyncio.sleep(0.05)
@@ -191,7 +189,7 @@ def test_no_record_quotes_a_credential(tmp_path: Path, outcome: str) -> None:
         await place.db.write(unit)
 
     over(tmp_path, action)
-    text = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    text = bytes_of(path_in(tmp_path))
     pieces = (SECRET[9 + start : 17 + start].encode() for start in range(42))
     assert not [piece for piece in pieces if piece in text]
     assert re.search(rb"masked", text)
@@ -202,5 +200,4 @@ def test_a_process_that_recorded_nothing_writes_nothing(tmp_path: Path) -> None:
         await place.audit.start()
 
     over(tmp_path, action)
-    with sqlite3.connect(path_in(tmp_path)) as connection:
-        assert connection.execute("SELECT count(*) FROM audit_chains").fetchone() == (0,)
+    assert run_sql(path_in(tmp_path), "SELECT count(*) FROM audit_chains") == [(0,)]

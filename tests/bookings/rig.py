@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from omnilab.audit.service import AuditService
@@ -28,8 +24,7 @@ from omnilab.bookings.store import BookingReader
 from omnilab.crypto.random import RequestIds
 from omnilab.errors import OmniLabError
 from omnilab.storage.idempotency import Answer, IdempotencyStore
-from omnilab.storage.schema import upgrade
-from omnilab.storage.sqlite import SQLiteDatabase
+from tests.harness.databases import database_at, made_at
 
 NOW_MS = 1_800_000_000_000
 START_MS = 1_801_000_000_000
@@ -58,7 +53,7 @@ class Rig:
     clock: HandClock = field(default_factory=HandClock)
 
     def __post_init__(self) -> None:
-        self.db = SQLiteDatabase(self.path)
+        self.db = database_at(self.path)
         self.ids = RequestIds(self.clock)
         self.audit = AuditService(self.db, self.clock, self.ids, b"k" * 32)
         self.idempotency = IdempotencyStore(self.db, self.clock)
@@ -119,19 +114,9 @@ def create_order(
     return CreateOrder(contact, slot, any_capacity=any_capacity, booking_id=booking_id, **other)
 
 
-@cache
-def _fresh_database() -> Path:
-    """One migrated database a test run, to be copied: a migration costs more than most tests."""
-    path = Path(mkdtemp(prefix="omnilab-bookings-")) / "omnilab.db"
-    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 def new_database(folder: Path) -> Path:
     path = folder / "omnilab.db"
-    for source in _fresh_database().parent.glob("omnilab.db*"):
-        shutil.copy(source, folder / source.name)
+    made_at(path)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +13,9 @@ from omnilab.errors import ConflictError, UnavailableError
 from omnilab.storage.database import DuplicateRowError, Transaction
 from omnilab.storage.idempotency import KEPT_MS, SWEEP_ROWS, Answer, RepeatableCall, repeatable_call
 from tests.bookings.rig import OTHER, Rig, new_database, opened, outcome, with_rig
+from tests.harness.databases import BOTH_ENGINES, bytes_of, run_sql
+
+pytestmark = BOTH_ENGINES
 
 BODY = {"external_id": "contact-1", "booking_id": "b1"}
 
@@ -117,11 +119,10 @@ def test_key_and_body_lie_in_the_database_as_hmacs_only(tmp_path: Path) -> None:
         await rig.create("b1", repeat=Repeat("a-readable-key", {"reason": "a-readable-body"}))
 
     with_rig(tmp_path, action)
-    connection = sqlite3.connect(tmp_path / "omnilab.db")
-    row = connection.execute("SELECT * FROM idempotency_records").fetchone()
-    connection.close()
-    assert [len(digest) for digest in row[3:5]] == [32, 32]
-    kept = b"".join(path.read_bytes() for path in tmp_path.glob("omnilab.db*"))
+    path = tmp_path / "omnilab.db"
+    lengths = run_sql(path, "SELECT length(key_digest), length(body_digest) FROM idempotency_records")
+    assert lengths == [(32, 32)]
+    kept = bytes_of(path)
     assert b"a-readable-key" not in kept
     assert b"a-readable-body" not in kept
 
@@ -148,10 +149,8 @@ def test_sweeping_goes_on_by_itself(tmp_path: Path) -> None:
             await rig.idempotency.write(call(f"key-{number}"), done)
         rig.clock.at_ms += KEPT_MS
         task = asyncio.ensure_future(rig.idempotency.run_sweeps())
-        count = sqlite3.connect(rig.path)
-        while count.execute("SELECT count(*) FROM idempotency_records").fetchone() != (0,):
+        while run_sql(rig.path, "SELECT count(*) FROM idempotency_records") != [(0,)]:
             await asyncio.sleep(0.01)
-        count.close()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

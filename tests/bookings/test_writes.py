@@ -18,6 +18,9 @@ from omnilab.bookings.store import BookingWriter
 from omnilab.errors import ConflictError, ProvisioningError
 from omnilab.storage.database import Transaction
 from tests.bookings.rig import ACME, HOUR_MS, NOW_MS, OTHER, START_MS, Rig, outcome, with_rig
+from tests.harness.databases import BOTH_ENGINES
+
+pytestmark = BOTH_ENGINES
 
 
 async def put(rig: Rig, status: str, booking_id: str = "b1") -> None:

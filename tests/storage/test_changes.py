@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import pytest
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.changes import LEASE_SECONDS, Change, ChangeFeed, append_change, prune_changes
-from omnilab.storage.database import Transaction
-from omnilab.storage.schema import upgrade
-from omnilab.storage.sqlite import SQLiteDatabase
+from omnilab.storage.database import Database, Transaction
+from tests.harness.databases import BOTH_ENGINES, database_at, made_at, run_sql
+
+pytestmark = BOTH_ENGINES
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -33,7 +33,7 @@ class Follower:
     """A process that follows the feed."""
 
     def __init__(self, path: Path) -> None:
-        self.db = SQLiteDatabase(path)
+        self.db = database_at(path)
         self.clock = FakeClock()
         self.seen: list[Change] = []
         self.whole_loads = 0
@@ -49,11 +49,11 @@ class Follower:
         async def unit(tx: Transaction) -> None:
             await append_change(tx, "ten_a", "client", client_id, now_ms=now_ms)
 
-        await self.db.write(unit)
+        await self.db.change(unit)
 
 
 def follow(path: Path, story: object) -> Follower:
-    upgrade(f"sqlite:///{path}")
+    made_at(path)
     follower = Follower(path)
 
     async def run() -> None:
@@ -100,7 +100,7 @@ def test_the_lease_runs_out_and_is_won_back_by_asking(tmp_path: Path) -> None:
 class HeldReads:
     """A database whose answers can be held back on their way, as a server's are by the network."""
 
-    def __init__(self, db: SQLiteDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self.let_go = asyncio.Event()
         self.let_go.set()
@@ -136,7 +136,7 @@ def test_without_the_database_there_is_no_lease(tmp_path: Path) -> None:
     async def story(node: Follower) -> None:
         await node.feed.catch_up()
         node.clock.seconds += 1
-        sqlite3.connect(tmp_path / "x.db").execute("ALTER TABLE changes RENAME TO gone")
+        run_sql(tmp_path / "x.db", "ALTER TABLE changes RENAME TO gone")
         with pytest.raises(UnavailableError):
             await node.feed.ensure_fresh()
         assert not node.feed.fresh()
@@ -163,9 +163,7 @@ def test_a_restored_older_database_makes_everything_be_read_anew(tmp_path: Path)
         for n in range(3):
             await node.change(f"cli_{n}")
         await node.feed.catch_up()
-        raw = sqlite3.connect(tmp_path / "x.db")
-        raw.execute("DELETE FROM changes WHERE position = 3")
-        raw.commit()
+        run_sql(tmp_path / "x.db", "DELETE FROM changes WHERE position = 3")
         await node.feed.catch_up()
         assert node.whole_loads == 2
 

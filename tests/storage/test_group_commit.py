@@ -1,4 +1,4 @@
-"""The group commit of the embedded database: durable when it says so, and units that fail alone."""
+"""The group commit of every engine: durable when it says so, and units that fail alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,11 +16,13 @@ import pytest
 from sqlalchemy import bindparam, func, insert, select, update
 
 from omnilab.errors import ConflictError, UnavailableError
-from omnilab.storage.database import DuplicateRowError, Transaction
-from omnilab.storage.schema import upgrade
-from omnilab.storage.sqlite import SQLiteDatabase
+from omnilab.storage.database import Database, DuplicateRowError, Transaction
+from omnilab.storage.opening import open_database
 from omnilab.storage.statement import Statement
 from omnilab.storage.tables import installation
+from tests.harness.databases import BOTH_ENGINES, database_at, made_at, run_sql, url_of
+
+pytestmark = BOTH_ENGINES
 
 INSERT = Statement(insert(installation), "name", "value")
 COUNT = Statement(select(func.count()).select_from(installation))
@@ -34,10 +35,9 @@ GET = Statement(select(installation.c.value).where(installation.c.name == bindpa
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SQLiteDatabase]:
-    path = folder / "omnilab.db"
-    upgrade(f"sqlite:///{path}")
-    db = SQLiteDatabase(path)
+async def opened(folder: Path) -> AsyncIterator[Database]:
+    made_at(folder / "omnilab.db")
+    db = database_at(folder / "omnilab.db")
     await db.start()
     try:
         yield db
@@ -45,7 +45,7 @@ async def opened(folder: Path) -> AsyncIterator[SQLiteDatabase]:
         await db.close()
 
 
-def over_database(tmp_path: Path, action: Callable[[SQLiteDatabase], Awaitable[None]]) -> None:
+def over_database(tmp_path: Path, action: Callable[[Database], Awaitable[None]]) -> None:
     async def run() -> None:
         async with opened(tmp_path) as db:
             await action(db)
@@ -77,7 +77,7 @@ class Collector:
 
 
 def test_many_writers_share_commits_and_each_gets_its_own_result(tmp_path: Path) -> None:
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         sink = Collector()
         units = [db.write(adding(f"unit-{n}")) for n in range(200)]
         items = [asyncio.ensure_future(db.append(sink, f"item-{n}")) for n in range(200)]
@@ -98,7 +98,7 @@ def test_a_failing_unit_is_undone_alone(tmp_path: Path) -> None:
 
     sink = Collector()
 
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         outcome = await asyncio.gather(
             db.write(adding("before")), db.write(failing), db.write(adding("after")), return_exceptions=True
         )
@@ -112,7 +112,7 @@ def test_a_failing_unit_is_undone_alone(tmp_path: Path) -> None:
 
 
 def test_a_duplicate_row_is_told_to_its_writer_only(tmp_path: Path) -> None:
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         await db.write(adding("once"))
         outcome = await asyncio.gather(db.write(adding("once")), db.write(adding("other")), return_exceptions=True)
         assert isinstance(outcome[0], DuplicateRowError)
@@ -125,10 +125,10 @@ def test_a_failing_sink_fails_the_whole_commit_and_later_ones_go_on(tmp_path: Pa
     class Broken(Collector):
         async def write_batch(self, tx: Transaction, items: list[str]) -> None:
             if "poison" in items:
-                raise sqlite3.OperationalError("disk full")
+                raise OSError("disk full")
             await super().write_batch(tx, items)
 
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         sink = Broken()
         doomed = db.append(sink, "poison")
         along = asyncio.ensure_future(db.write(adding("along")))
@@ -143,20 +143,8 @@ def test_a_failing_sink_fails_the_whole_commit_and_later_ones_go_on(tmp_path: Pa
     over_database(tmp_path, action)
 
 
-def test_a_unit_that_waits_for_something_else_is_refused(tmp_path: Path) -> None:
-    async def sleeping(tx: Transaction) -> None:
-        await asyncio.sleep(0)
-
-    async def action(db: SQLiteDatabase) -> None:
-        with pytest.raises(RuntimeError, match="nothing but its transaction"):
-            await db.write(sleeping)
-        assert await db.write(adding("next")) == "next"
-
-    over_database(tmp_path, action)
-
-
 def test_a_caller_that_gives_up_does_not_undo_the_commit(tmp_path: Path) -> None:
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         task = asyncio.ensure_future(db.write(adding("kept")))
         await asyncio.sleep(0)
         task.cancel()
@@ -168,7 +156,7 @@ def test_a_caller_that_gives_up_does_not_undo_the_commit(tmp_path: Path) -> None
 
 
 def test_one_request_cancelled_leaves_the_others_of_its_commit_waiting(tmp_path: Path) -> None:
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         sink = Collector()
 
         async def request(name: str) -> str:
@@ -196,8 +184,7 @@ def test_closing_commits_what_waits_and_then_refuses(tmp_path: Path) -> None:
 
     sink = Collector()
     asyncio.run(run())
-    rows = sqlite3.connect(tmp_path / "omnilab.db").execute("SELECT count(*) FROM installation").fetchone()
-    assert rows == (50,)
+    assert run_sql(tmp_path / "omnilab.db", "SELECT count(*) FROM installation") == [(50,)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
@@ -205,31 +192,31 @@ def test_insert_rows_writes_any_number(tmp_path: Path, count: int) -> None:
     async def many(tx: Transaction) -> None:
         await tx.insert_rows(installation, [(f"row-{n}", "x") for n in range(count)])
 
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         await db.write(many)
         assert await db.fetch(COUNT) == [(count,)]
 
     over_database(tmp_path, action)
 
 
-def _increment(path: Path, times: int) -> None:
+def _increment(url: str, times: int) -> None:
     async def add_one(tx: Transaction) -> None:
         row = await tx.fetch_one(GET, "counter")
         assert row is not None
         await tx.execute(SET, str(int(row[0]) + 1), "counter")
 
     async def run() -> None:
-        db = SQLiteDatabase(path)
+        db = open_database(url)
         await db.start()
         for _ in range(times):
-            await db.write(add_one)
+            await db.change(add_one)
         await db.close()
 
     asyncio.run(run())
 
 
 def test_processes_take_turns_and_lose_no_update(tmp_path: Path) -> None:
-    async def action(db: SQLiteDatabase) -> None:
+    async def action(db: Database) -> None:
         async def first(tx: Transaction) -> None:
             await tx.execute(INSERT, "counter", "0")
 
@@ -237,23 +224,23 @@ def test_processes_take_turns_and_lose_no_update(tmp_path: Path) -> None:
 
     over_database(tmp_path, action)
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_increment, args=(tmp_path / "omnilab.db", 50)) for _ in range(3)]
+    workers = [context.Process(target=_increment, args=(url_of(tmp_path / "omnilab.db"), 50)) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    row = sqlite3.connect(tmp_path / "omnilab.db").execute("SELECT value FROM installation").fetchone()
-    assert row == ("150",)
+    ((value,),) = run_sql(tmp_path / "omnilab.db", "SELECT value FROM installation")
+    assert int(value) == 150
 
 
 _WRITE_UNTIL_KILLED = """
 import asyncio, sys
-from pathlib import Path
-from test_group_commit import SQLiteDatabase, adding
+from omnilab.storage.opening import open_database
+from test_group_commit import adding
 
 async def main():
-    db = SQLiteDatabase(Path(sys.argv[1]))
+    db = open_database(sys.argv[1])
     await db.start()
     n = 0
     while True:
@@ -267,14 +254,14 @@ asyncio.run(main())
 
 def test_what_was_acknowledged_survives_kill_9_and_locks_are_freed(tmp_path: Path) -> None:
     path = tmp_path / "omnilab.db"
-    upgrade(f"sqlite:///{path}")
+    url = made_at(path)
     acknowledged: set[str] = set()
     for run in range(5):
         child = subprocess.Popen(
-            [sys.executable, "-c", _WRITE_UNTIL_KILLED, str(path), str(run)],
+            [sys.executable, "-c", _WRITE_UNTIL_KILLED, url, str(run)],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            env=os.environ | {"PYTHONPATH": f"{Path(__file__).parent}:{Path.cwd()}"},
         )
         assert child.stdout is not None
         for _ in range(100 + 37 * run):
@@ -283,6 +270,6 @@ def test_what_was_acknowledged_survives_kill_9_and_locks_are_freed(tmp_path: Pat
         # The last line may have been cut by the kill: only whole lines are acknowledgements.
         acknowledged.update(line.strip() for line in child.stdout.read().splitlines(keepends=True) if line[-1] == "\n")
         child.wait()
-    stored = {name for (name,) in sqlite3.connect(path).execute("SELECT name FROM installation")}
+    stored = {name for (name,) in run_sql(path, "SELECT name FROM installation")}
     assert len(acknowledged) > 500
     assert acknowledged <= stored

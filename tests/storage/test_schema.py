@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sqlite3
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from omnilab.storage import schema
 from omnilab.storage.sqlite import SQLiteDatabase
 from omnilab.storage.tables import metadata
+from tests.harness import databases
 
 for module in ("audit.tables", "bookings.tables", "tenancy.tables", "tokens.tables", "storage.idempotency_tables"):
     importlib.import_module(f"omnilab.{module}")
@@ -63,3 +67,30 @@ def test_a_database_with_another_schema_is_refused_in_words(tmp_path: Path, prep
             await db.close()
 
     asyncio.run(check())
+
+
+def test_on_postgresql_too(tmp_path: Path) -> None:
+    with databases.using("postgresql"):
+        url = databases.made_at(tmp_path / "omnilab.db")
+    schema.upgrade(url)
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async def compare() -> list[object]:
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=partial(asyncpg.connect, url))
+        async with engine.connect() as connection:
+            found = await connection.run_sync(differences)
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(compare()) == []
+
+
+def test_text_is_ordered_by_its_bytes_whatever_the_database_speaks(tmp_path: Path) -> None:
+    """Pages, request ids and their ranges rely on it, and a database's own language puts `~` before letters."""
+    with databases.using("postgresql"):
+        databases.made_at(tmp_path / "omnilab.db")
+        query = """SELECT count(*) FROM information_schema.columns
+            WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"""
+        assert databases.run_sql(tmp_path / "omnilab.db", query) == [(0,)]

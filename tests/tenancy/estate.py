@@ -17,8 +17,6 @@ from omnilab.crypto.random import RequestIds
 from omnilab.crypto.sealing import MasterKey
 from omnilab.errors import ProvisioningError
 from omnilab.storage.changes import ChangeFeed
-from omnilab.storage.schema import upgrade
-from omnilab.storage.sqlite import SQLiteDatabase
 from omnilab.storage.statement import Statement
 from omnilab.tenancy.model.orders import NewClient, NewTenant
 from omnilab.tenancy.model.place import Place
@@ -26,6 +24,7 @@ from omnilab.tenancy.secret_use import SecretUse
 from omnilab.tenancy.service import TenancyService
 from omnilab.tenancy.service.documents import IssuedClient
 from omnilab.tenancy.snapshot import ClientEntry, Snapshot
+from tests.harness.databases import database_at, made_at
 
 T = TypeVar("T")
 ACTOR = Actor(os_user="ada", host="console-1", operator="ada@omnilab.example", ticket="CS-1")
@@ -53,7 +52,7 @@ class Estate:
 
     def __init__(self, path: Path, *, environment: str, domain: str | None, max_clients: int) -> None:
         self.path = path
-        self.db = SQLiteDatabase(path)
+        self.db = database_at(path)
         self.clock = StillClock()
         ids = RequestIds(self.clock)
         self.audit = AuditService(self.db, self.clock, ids, b"c" * 32)
@@ -105,7 +104,7 @@ def tell(
 ) -> T:
     """Run a story in a fresh installation in a directory."""
     file = path / "omnilab.db"
-    upgrade(f"sqlite:///{file}")
+    made_at(file)
 
     async def run() -> T:
         estate = Estate(file, environment=environment, domain=domain, max_clients=max_clients)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from omnilab.crypto.client_secret import Shape, read_shape
 from omnilab.tenancy.model.orders import ClientChange, NewAudience, NewClient
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, Estate, refused, tell
+
+pytestmark = BOTH_ENGINES
 
 CONTRACT = ["client_id", "client_secret", "secret_id", "audience", "base_url", "token_url", "issuer", "allowed"]
 

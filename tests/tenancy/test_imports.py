@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from omnilab.crypto.client_secret import secret_digest
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, PEPPER, Estate, refused, tell
+
+pytestmark = BOTH_ENGINES
 
 SECRET = "Legacy-s3cret/with+signs=="
 GOOD = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnilab.tenancy.model.orders import AudienceChange, NewAudience
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, Estate, refused, tell
+
+pytestmark = BOTH_ENGINES
 
 DEFAULT = "urn:omnilab:development:acme"
 

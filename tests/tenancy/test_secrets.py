@@ -10,7 +10,10 @@ import pytest
 from omnilab.errors import UnavailableError
 from omnilab.tenancy import secret_use
 from omnilab.tenancy.service.means import Touched
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, NOON, Estate, digest_of, refused, tell
+
+pytestmark = BOTH_ENGINES
 
 DAY_MS = 86_400_000
 

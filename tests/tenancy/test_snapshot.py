@@ -18,7 +18,10 @@ from omnilab.tenancy.model.orders import NewClient, NewTenant
 from omnilab.tenancy.snapshot import Snapshot
 from omnilab.tenancy.store import entries
 from omnilab.tenancy.tables import clients, tenants
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, PEPPER, Estate, digest_of, tell
+
+pytestmark = BOTH_ENGINES
 
 _DELETE_CLIENT = Statement(
     update(clients).where(clients.c.client_id == bindparam("wanted")).values(status="deleted"), "wanted"
@@ -375,7 +378,7 @@ def test_what_is_deleted_counts_as_absent(tmp_path: Path, max_clients: int) -> N
             await append_change(tx, gone.tenant_id, "client", gone.client_id, now_ms=0)
             await append_change(tx, str(tenant_id), "tenant", now_ms=0)
 
-        await estate.db.write(unit)
+        await estate.db.change(unit)
         await estate.feed.catch_up()
         for each in (made[0], made[2]):
             assert await estate.snapshot.find_client(each.client.client_id) is None

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from omnilab.tenancy.model.orders import NewTenant, TenantChange
+from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, Estate, refused, tell
+
+pytestmark = BOTH_ENGINES
 
 
 def test_a_new_tenant_has_its_default_audience_and_may_read_and_cancel(tmp_path: Path) -> None:

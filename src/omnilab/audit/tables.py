@@ -27,6 +27,7 @@ Index(
     audit_records.c.tenant_id,
     audit_records.c.request_id,
     sqlite_where=audit_records.c.outcome == "refused",
+    postgresql_where=audit_records.c.outcome == "refused",
 )
 # The way `audit verify` walks. Each chain appends to a page of its own: measured 0.4–0.9 µs a record.
 Index("audit_records_in_chain", audit_records.c.chain_id, audit_records.c.chain_position, unique=True)

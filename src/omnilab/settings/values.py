@@ -81,11 +81,9 @@ def _domain(text: str) -> str:
 def database_url(text: str) -> str:
     if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
         return text
-    if text.startswith(("postgres:", "postgresql:")):
-        raise ValueError(
-            "names PostgreSQL, which this version does not keep its data in: use sqlite:///path/to/file.db"
-        )
-    raise ValueError("must be sqlite:///path/to/file.db")
+    if text.startswith(("postgresql://", "postgres://")):
+        return text
+    raise ValueError("must be sqlite:///path/to/file.db or postgresql://user@host/database")
 
 
 def _networks(text: str) -> tuple[Network, ...]:

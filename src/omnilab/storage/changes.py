@@ -70,7 +70,9 @@ class Change(NamedTuple):
 async def append_change(
     tx: Transaction, tenant_id: str, kind: str, client_id: str | None = None, *, now_ms: int
 ) -> None:
-    """Announce a change in its own transaction."""
+    """Announce a change in its own transaction, which `Database.change` runs: positions have to appear in order."""
+    if not tx.changing:
+        raise RuntimeError("a change is announced only in a unit that Database.change runs")
     await tx.execute(_APPEND, tenant_id, kind, client_id, now_ms)
 
 
@@ -149,6 +151,6 @@ class ChangeFeed:
                 await self.catch_up()
             except UnavailableError:
                 self.failures += 1
-            await asyncio.sleep(POLL_SECONDS)
+            await self._db.wait_for_change(POLL_SECONDS)
 
     failures = 0

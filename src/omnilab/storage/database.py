@@ -33,12 +33,17 @@ class Sink(Protocol):
 
     async def write_batch(self, tx: Transaction, items: list[Any]) -> None: ...
 
-    def settled(self, committed: bool) -> None:
-        """Called after COMMIT (True) or ROLLBACK (False), before anyone learns of it."""
+    def settled(self, committed: bool | None) -> None:
+        """Called after COMMIT (True) or ROLLBACK (False), before anyone learns of it; None: the answer was lost."""
 
 
 class Transaction(Reader, Protocol):
-    """The inside of one group commit, as one unit sees it. A unit awaits nothing but its transaction."""
+    """The inside of one group commit, as one unit sees it. A unit awaits nothing but its transaction.
+
+    changing: whether the unit was given to `Database.change`.
+    """
+
+    changing: bool
 
     async def execute(self, statement: Statement, *args: Any) -> int:
         """Run a change; returns how many rows it touched. Raises DuplicateRowError."""
@@ -72,6 +77,16 @@ class Database(Reader, Protocol):
         A unit that raises is undone alone and its exception is raised here.
         Raises UnavailableError when the commit fails; then nothing of it was done.
         """
+        ...
+
+    async def change(self, unit: Unit[T]) -> T:
+        """`write` for what processes hold in memory: one such unit at a time, whichever process runs it, each seeing
+        what those before it did; all processes are woken once it is durable. The unit ends with `append_change`.
+        """
+        ...
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when a change may have become visible, after so many seconds at the latest."""
         ...
 
     def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:

@@ -33,6 +33,9 @@ def upgrade(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    if not url.startswith("sqlite:"):
+        command.upgrade(config, "head")
+        return
     path = sqlite_path(url)
     connect(path, writable=True).close()
     turn = WriteTurn(path)

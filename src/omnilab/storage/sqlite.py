@@ -104,6 +104,19 @@ class SQLiteDatabase:
         # Shielded: a caller that goes away must not turn a commit into a cancelled one.
         return await asyncio.shield(future)
 
+    async def change(self, unit: Unit[T]) -> T:
+        async def changing(tx: Transaction) -> T:
+            tx.changing = True
+            try:
+                return await unit(tx)
+            finally:
+                tx.changing = False
+
+        return await self.write(changing)  # all writes of an embedded database take turns
+
+    async def wait_for_change(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def _gathering(self) -> _Batch:
         """The batch that is still open, under the lock; a new one wakes the writer."""
         batch = self._open_batch
@@ -197,6 +210,7 @@ class _SQLiteTransaction:
         self._connection = connection
         self._items = items
         self._appended: list[tuple[Sink, Any]] = []
+        self.changing = False
 
     def run_unit(self, unit: Unit[Any]) -> Any:
         """Run one unit in a savepoint; returns its result or its exception."""

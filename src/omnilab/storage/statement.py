@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Column, LargeBinary, Table, Text
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -74,3 +74,17 @@ def insert_sql(table: Table, rows: int, suffix: str) -> str:
     row = "(" + ",".join("?" * len(table.columns)) + ")"
     names = ",".join(column.name for column in table.columns)
     return f"INSERT INTO {table.name} ({names}) VALUES {','.join([row] * rows)} {suffix}"  # noqa: S608
+
+
+@lru_cache(maxsize=64)
+def insert_arrays_sql(table: Table, suffix: str) -> str:
+    """`INSERT` of any number of rows on PostgreSQL, given as one array a column: one statement to prepare for all."""
+    names = ",".join(column.name for column in table.columns)
+    arrays = ",".join(f"${number}::{_array_type(column)}" for number, column in enumerate(table.columns, 1))
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) {suffix}"  # noqa: S608
+
+
+def _array_type(column: Column[Any]) -> str:
+    if isinstance(column.type, Text):
+        return "text[]"
+    return "bytea[]" if isinstance(column.type, LargeBinary) else "bigint[]"

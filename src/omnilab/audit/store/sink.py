@@ -66,11 +66,12 @@ class AuditSink:
         await tx.insert_rows(audit_records, rows)
         self._pending = head
 
-    def settled(self, committed: bool) -> None:
-        """Advance after a commit; after a rollback stand where the database stands."""
+    def settled(self, committed: bool | None) -> None:
+        """Advance after a commit; after a rollback stand where the database stands. Where that is not known, another
+        chain begins: the records of a commit whose answer was lost are either all in the old one or none is."""
         if committed and self._pending is not None:
             self._head = self._pending
-        elif not committed and self._head[0] == 0:
+        elif committed is None or (not committed and self._head[0] == 0):
             self.chain_id = None
         self._pending = None
 

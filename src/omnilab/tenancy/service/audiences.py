@@ -51,7 +51,7 @@ class Audiences:
             await store.insert(audience)
             await self._note(tx, note, verb="audiences:create", tenant=tenant, audience=audience)
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
         return audience_document(key, audience)
 
     async def update(self, key: str, uri: str, change: AudienceChange, *, actor: Actor) -> Document:
@@ -74,7 +74,7 @@ class Audiences:
             await self._note(tx, note, verb="audiences:update", tenant=tenant, audience=audience)
             return audience
 
-        return audience_document(key, await self._means.db.write(unit))
+        return audience_document(key, await self._means.db.change(unit))
 
     async def list_all(self, key: str) -> list[Document]:
         """A tenant's audiences, the default one first."""

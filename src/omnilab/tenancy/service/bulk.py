@@ -47,7 +47,7 @@ class Bulk:
             for each in drafts:
                 await note.write(tx, "tenants:create", touched(each), {"name": each.name})
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
 
     async def create_clients(self, orders: Sequence[NewClient], *, actor: Actor) -> list[IssuedClient]:
         """Make clients with secrets and grants, all or none, in the order given. Entitles the tenants as needed."""
@@ -66,7 +66,7 @@ class Bulk:
                 made |= await self._add(tx, note, await get_tenant(tx, key), group)
             return made
 
-        made = await self._means.db.write(unit)
+        made = await self._means.db.change(unit)
         return [made[draft.client_id] for _, draft, _ in drafted]
 
     async def _add(self, tx: Transaction, note: Note, tenant: Tenant, group: list[Drafted]) -> dict[str, IssuedClient]:

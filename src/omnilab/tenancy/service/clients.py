@@ -52,7 +52,7 @@ class Clients:
             client = await add_client(tx, self._means, note, placed=(tenant, audiences, draft), secret=secret)
             return client, audiences[0].audience
 
-        client, audience = await self._means.db.write(unit)
+        client, audience = await self._means.db.change(unit)
         return IssuedClient(client=client, audience=audience, issued=secret.issued, place=self._means.place)
 
     async def list_all(self, *, tenant: str | None = None, partner: str | None = None) -> list[Document]:
@@ -80,7 +80,7 @@ class Clients:
             await ClientStore(tx, client.tenant_id).update(client)
             await note.write(tx, "clients:update", of_client(client), _told(change))
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
         return await self.get(client_id)
 
     async def disable(self, client_id: str, *, actor: Actor) -> Document:
@@ -102,7 +102,7 @@ class Clients:
                 raise ProvisioningError("partner_unknown", f"No client belongs to a partner {name}.")
             return {each.client_id for each in found if await self._set_status(tx, note, each, "disabled")}
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return [each | {"changed": each["client_id"] in changed} for each in await self.list_all(partner=partner)]
 
     async def _switch(self, client_id: str, status: str, *, actor: Actor) -> Document:
@@ -111,7 +111,7 @@ class Clients:
         async def unit(tx: Transaction) -> bool:
             return await self._set_status(tx, note, await get_client(tx, client_id), status)
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self.get(client_id) | {"changed": changed}
 
     async def _set_status(self, tx: Transaction, note: Note, client: Client, status: str) -> bool:

@@ -87,7 +87,7 @@ class Imports:
                 await _add_secret(tx, note, credential, placed=(tenant, audiences), secret=draft)
             return "imported"
 
-        return await self._means.db.write(unit)
+        return await self._means.db.change(unit)
 
     async def _try(self, entry: Entry | Rejection, actor: Actor) -> str | Rejection:
         if isinstance(entry, Rejection):

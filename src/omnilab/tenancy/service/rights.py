@@ -33,7 +33,7 @@ class Entitlements:
             await get_endpoint_owners(tx, tenant, wanted)
             return await entitle(tx, tenant, wanted, note)
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self._answer(key, changed)
 
     async def withdraw(self, key: str, endpoints: Sequence[str], *, actor: Actor) -> Document:
@@ -49,7 +49,7 @@ class Entitlements:
                 await note.write(tx, "entitlements:withdraw", Touched(tenant.tenant_id, tenant.tenant), what)
             return removed
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self._answer(key, changed)
 
     async def list_all(self, key: str) -> list[Document]:
@@ -86,7 +86,7 @@ class Grants:
                 await note.write(tx, "grants:allow", of_client(client), {"endpoints": " ".join(added)})
             return added
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self._answer(client_id, changed)
 
     async def withdraw(self, client_id: str, endpoints: Sequence[str], *, actor: Actor) -> Document:
@@ -101,7 +101,7 @@ class Grants:
                 await note.write(tx, "grants:withdraw", of_client(client), {"endpoints": " ".join(removed)})
             return removed
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self._answer(client_id, changed)
 
     async def list_all(self, client_id: str) -> list[Document]:

@@ -33,7 +33,7 @@ class Secrets:
             details = {"label": draft.secret.label, "expires_at": draft.secret.expires_at}
             await note.write(tx, "secrets:add", of_client(client, draft.secret.secret_id), details)
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
         return draft.issued
 
     async def list_all(self, client_id: str) -> list[Document]:
@@ -59,7 +59,7 @@ class Secrets:
             await note.write(tx, "secrets:revoke", of_client(client, secret_id), {"label": secret.label})
             return await store.find(client_id, secret_id) or secret, True
 
-        secret, changed = await self._means.db.write(unit)
+        secret, changed = await self._means.db.change(unit)
         client = await get_client(self._means.db, client_id)
         return secret_document(client, secret, note.now_ms) | {"changed": changed}
 
@@ -77,4 +77,4 @@ class Secrets:
                 await note.write(tx, "secrets:expose", touched, {"cause": "presented by a browser"})
             return first
 
-        return await self._means.db.write(unit)
+        return await self._means.db.change(unit)

@@ -64,7 +64,7 @@ class Tenants:
             await EntitlementStore(tx, tenant.tenant_id).add(ENTITLED_FROM_THE_START, note.now_ms)
             await note.write(tx, "tenants:create", touched(tenant), {"name": tenant.name})
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
         return await self.get(tenant.tenant)
 
     async def list_all(self) -> list[Document]:
@@ -98,7 +98,7 @@ class Tenants:
             details = {"name": change.name, "token_quota": change.token_quota, "api_quota": change.api_quota}
             await note.write(tx, "tenants:update", touched(tenant), details)
 
-        await self._means.db.write(unit)
+        await self._means.db.change(unit)
         return await self.get(key)
 
     async def suspend(self, key: str, *, actor: Actor) -> Document:
@@ -120,7 +120,7 @@ class Tenants:
             await note.write(tx, verb, touched(tenant))
             return True
 
-        changed = await self._means.db.write(unit)
+        changed = await self._means.db.change(unit)
         return await self.get(key) | {"changed": changed}
 
 

@@ -49,7 +49,7 @@ class KeyService:
             await self._add(tx, fresh, "keys:create", actor=actor, now_ms=now_ms)
             return [key.key_id for key, _ in fresh]
 
-        return await self._db.write(unit)
+        return await self._db.change(unit)
 
     async def list_keys(self) -> list[SigningKey]:
         """All keys, by algorithm and age; private halves stay where they are."""
@@ -74,7 +74,7 @@ class KeyService:
             await _move_on(tx, keys, now_ms)
             await self._add(tx, fresh, "keys:rotate-now" if at_once else "keys:rotate", actor=actor, now_ms=now_ms)
 
-        await self._db.write(unit)
+        await self._db.change(unit)
         return await self.list_keys()
 
     async def _add(self, tx: Transaction, fresh: list[SealedKey], verb: str, *, actor: Actor, now_ms: int) -> None:

@@ -1,0 +1,64 @@
+"""What goes into one commit, and telling everybody how it ended. The same for every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import Sink, Unit
+
+Waiting = tuple[Unit[Any], asyncio.Future[Any]]
+
+
+class _Durable(asyncio.Future[None]):
+    """Many wait for one commit; one of them being cancelled must not cancel the wait of the others."""
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - asyncio's name and shape
+        return False
+
+
+class Batch:
+    """Units with a future each, changes before others, and items for sinks that share the future `durable`."""
+
+    __slots__ = ("_written", "changes", "durable", "items", "units")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.changes: list[Waiting] = []
+        self.units: list[Waiting] = []
+        self.items: dict[Sink, list[Any]] = {}
+        self.durable = _Durable(loop=loop)
+        self._written: dict[Sink, list[Any]] = {}
+
+    @property
+    def all_units(self) -> list[Waiting]:
+        """In the order in which they run."""
+        return self.changes + self.units if self.changes else self.units
+
+    def begin(self) -> dict[Sink, list[Any]]:
+        """What sinks have to write in one attempt at this commit; units add to it as they run."""
+        self._written = {sink: list(items) for sink, items in self.items.items()}
+        return self._written
+
+    def tell(self, *, committed: bool | None) -> None:
+        """Tell the sinks how the attempt ended; None: nobody knows."""
+        for sink in self._written:
+            sink.settled(committed)
+
+
+def settle(batch: Batch, results: list[Any], failure: UnavailableError | None) -> None:
+    """On the event loop: tell everyone who waits for this commit. `results`: in the order of `all_units`."""
+    for (_, future), result in zip(batch.all_units, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+    if batch.durable.done():
+        return
+    if failure is None:
+        batch.durable.set_result(None)
+    else:
+        batch.durable.set_exception(failure)
+        batch.durable.exception()  # seen: a record that nobody waits for is no "never retrieved" warning

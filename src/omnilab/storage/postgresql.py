@@ -1,0 +1,315 @@
+"""The database for many nodes: PostgreSQL, read through a pool and written by one connection a process.
+
+All writes of a process go through that one connection, commit after commit, as on SQLite: whatever gathers while a
+commit is on its way shares the next one. Writers of other processes work at the same time, so changes that every
+process holds in memory (`Database.change`) take turns under one advisory lock: the feed's positions become visible in
+order, and of two provisioning commands the second sees what the first did.
+
+A commit whose answer is lost may have happened. Its callers are told 503, and sinks are told that nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+from sqlalchemy import Table
+
+from omnilab.errors import UnavailableError
+from omnilab.storage.database import DuplicateRowError, Sink, Unit
+from omnilab.storage.group_commit import Batch, settle
+from omnilab.storage.statement import Row, Statement, insert_arrays_sql
+
+T = TypeVar("T")
+Connection: TypeAlias = Any  # asyncpg comes without types
+
+# The lock under which provisioning changes take turns, and the channel on which they are announced.
+CHANGES_LOCK = 0x6F6D6E69
+CHANGES_CHANNEL = "omnilab_changes"
+# Shorter than the lease of the change feed is of no use, much longer keeps callers waiting for their 503.
+READ_SECONDS = 2.0
+WRITE_SECONDS = 5.0
+CONNECT_SECONDS = 2.0
+# How long one writer waits for a row that another one holds. PostgreSQL looks for deadlocks only after a second, which
+# alone would use up the promise of one second; so both of them let go sooner and try again.
+_SESSION = {"lock_timeout": "400ms", "idle_in_transaction_session_timeout": "10s", "application_name": "omnilab"}
+_ATTEMPTS = 4
+_RECONNECT_SECONDS = 0.2
+
+#: What tells that the engine, and not one statement of one caller, has failed.
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_TRY_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
+)
+
+
+class _OutcomeUnknownError(Exception):
+    """COMMIT was sent and no answer came back."""
+
+
+class PostgreSQLDatabase:
+    """One PostgreSQL database. `start` must run on the event loop that will use it.
+
+    url: `postgresql://…` as libpq takes it, TLS settings included; never printed. readers: connections for reads.
+    """
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, *, readers: int = 4) -> None:
+        self._url = url
+        self._readers = readers
+        self._open_batch: Batch | None = None
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._changed = asyncio.Event()
+        self._listener: Connection | None = None
+
+    async def start(self) -> None:
+        """Open the connections and start the writer. Raises UnavailableError when the database does not answer."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._readers,
+                timeout=CONNECT_SECONDS,
+                command_timeout=READ_SECONDS,
+                server_settings={"application_name": "omnilab"},
+            )
+        except (*FAILURES, ValueError) as error:
+            raise UnavailableError(f"the database cannot be opened: {_told(error)}") from error
+        self._writer = _Writer(self._url)
+        self._task = self._loop.create_task(self._write_batches(), name="omnilab-writer")
+
+    async def close(self) -> None:
+        """Commit what is waiting, then let go of all connections."""
+        self._closing = True
+        self._wake.set()
+        await self._task
+        await self._writer.close()
+        if self._listener is not None:
+            self._listener.terminate()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                await self._pool.close()
+        except FAILURES:
+            self._pool.terminate()
+
+    async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
+        sql, bound = statement.bind("postgresql", args)
+        try:
+            async with self._pool.acquire(timeout=READ_SECONDS) as connection:
+                return [tuple(row) for row in await connection.fetch(sql, *bound)]
+        except FAILURES as error:
+            raise UnavailableError(f"a read failed: {_told(error)}") from error
+
+    async def fetch_one(self, statement: Statement, *args: Any) -> Row | None:
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
+
+    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
+        batch = self._gathering()
+        batch.items.setdefault(sink, []).append(item)
+        return batch.durable
+
+    async def write(self, unit: Unit[T]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._gathering().units.append((unit, future))
+        return await asyncio.shield(future)
+
+    async def change(self, unit: Unit[T]) -> T:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._gathering().changes.append((unit, future))
+        return await asyncio.shield(future)
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when another process has announced a change, or after so many seconds. Confirms nothing."""
+        if self._listener is None or self._listener.is_closed():
+            self._listener = await self._listen()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
+
+    async def _listen(self) -> Connection | None:
+        """A connection that wakes the feed; without one the feed is polled all the same."""
+        try:
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+            await connection.add_listener(CHANGES_CHANNEL, lambda *_: self._changed.set())
+        except FAILURES:
+            return None
+        return connection
+
+    def _gathering(self) -> Batch:
+        """The batch that is still open; a new one wakes the writer."""
+        batch = self._open_batch
+        if batch is None:
+            if self._closing:
+                raise UnavailableError("the database is closing")
+            batch = self._open_batch = Batch(self._loop)
+            self._wake.set()
+        return batch
+
+    async def _write_batches(self) -> None:
+        """One commit after another until closed and empty."""
+        while not (self._closing and self._open_batch is None):
+            await self._wake.wait()
+            self._wake.clear()
+            # The requests that are ready now have their turn first: fuller, fewer commits.
+            await asyncio.sleep(0)
+            batch, self._open_batch = self._open_batch, None
+            if batch is not None:
+                settle(batch, *await self._writer.commit(batch))
+
+
+class _Writer:
+    """The one writing connection of a process; opened when first needed, and again after it was lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+
+    async def commit(self, batch: Batch) -> tuple[list[Any], UnavailableError | None]:
+        """Commit a batch, again from its start where other writers were in the way."""
+        attempt = 1
+        while True:
+            try:
+                results = await self._once(batch)
+            except Exception as error:  # noqa: BLE001 - whatever failed, nothing of this commit may be taken for done
+                batch.tell(committed=None if isinstance(error, _OutcomeUnknownError) else False)
+                if not isinstance(error, _TRY_AGAIN) or attempt == _ATTEMPTS:
+                    await self._drop()
+                    failure = UnavailableError(f"a commit failed: {_told(error)}")
+                    failure.__cause__ = error
+                    return [failure] * len(batch.all_units), failure
+                attempt += 1
+            else:
+                batch.tell(committed=True)
+                return results, None
+
+    async def _once(self, batch: Batch) -> list[Any]:
+        connection = await self._ready()
+        transaction = _Transaction(connection, batch)
+        try:
+            await connection.execute("BEGIN")
+            results = await transaction.run()
+        except BaseException:
+            await self._roll_back(connection)
+            raise
+        try:
+            await connection.execute("COMMIT")
+        except asyncpg.PostgresError:
+            raise  # the server has answered: it did not commit
+        except Exception as error:
+            raise _OutcomeUnknownError(_told(error)) from error
+        return results
+
+    async def _ready(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._url, timeout=CONNECT_SECONDS, command_timeout=WRITE_SECONDS, server_settings=_SESSION
+            )
+        return self._connection
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK", timeout=READ_SECONDS)
+        except FAILURES:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        """Let go of a connection whose state nobody knows. A database that is away must not be asked in a loop."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+        await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+class _Transaction:
+    """A unit's view of the open transaction."""
+
+    def __init__(self, connection: Connection, batch: Batch) -> None:
+        self._connection = connection
+        self._batch = batch
+        self._items = batch.begin()
+        self.changing = False
+        self._appended: list[tuple[Sink, Any]] = []
+
+    async def run(self) -> list[Any]:
+        """Every unit in a savepoint of its own, changes first, then every sink; the result or exception of each."""
+        results: list[Any] = []
+        if self._batch.changes:
+            # First of all: who waits for this lock holds no row that its owner might want.
+            await self._connection.execute(f"SELECT pg_advisory_xact_lock({CHANGES_LOCK})")
+        if self._batch.all_units:
+            await self._connection.execute("SAVEPOINT unit")
+        for number, (unit, _) in enumerate(self._batch.all_units):
+            self.changing = number < len(self._batch.changes)
+            results.append(await self._run_unit(unit))
+        if self._batch.changes:
+            await self._connection.execute(f"NOTIFY {CHANGES_CHANNEL}")
+        for sink, items in self._items.items():
+            await sink.write_batch(self, items)
+        return results
+
+    async def _run_unit(self, unit: Unit[Any]) -> Any:
+        self._appended = []
+        try:
+            result = await unit(self)
+        except FAILURES:
+            raise  # the engine itself failed: the whole commit is off
+        except Exception as error:  # noqa: BLE001 - told to the unit's caller
+            await self._connection.execute("ROLLBACK TO unit")
+            return error
+        for sink, item in self._appended:
+            self._items.setdefault(sink, []).append(item)
+        await self._connection.execute("RELEASE unit; SAVEPOINT unit")
+        return result
+
+    async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
+        sql, bound = statement.bind("postgresql", args)
+        return [tuple(row) for row in await self._connection.fetch(sql, *bound)]
+
+    async def fetch_one(self, statement: Statement, *args: Any) -> Row | None:
+        rows = await self.fetch(statement, *args)
+        return rows[0] if rows else None
+
+    async def execute(self, statement: Statement, *args: Any) -> int:
+        sql, bound = statement.bind("postgresql", args)
+        try:
+            return _touched(await self._connection.execute(sql, *bound))
+        except asyncpg.UniqueViolationError as error:
+            raise DuplicateRowError(str(error.constraint_name)) from error
+
+    async def insert_rows(self, table: Table, rows: Sequence[Row], suffix: str = "") -> None:
+        """Any number of rows in one statement: one array a column."""
+        if not rows:
+            return
+        try:
+            await self._connection.execute(insert_arrays_sql(table, suffix), *map(list, zip(*rows, strict=True)))
+        except asyncpg.UniqueViolationError as error:
+            raise DuplicateRowError(str(error.constraint_name)) from error
+
+    def append(self, sink: Sink, item: Any) -> None:
+        self._appended.append((sink, item))
+
+
+def _touched(status: str) -> int:
+    """The number of rows in a status such as `UPDATE 3` or `INSERT 0 1`."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
+
+
+def _told(error: BaseException) -> str:
+    """What failed, without the text of statements or values: those may hold what must not be logged."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} {state}" if state else f"{type(error).__name__}"
