@@ -209,10 +209,10 @@ def test_two_sources_of_the_master_key_are_refused_but_the_environment_wins_over
 
 def test_no_secret_is_printed() -> None:
     assert KEY[:8] not in repr(load(PRODUCTION))
-    for url in ("postgresql://omnilab:pa55word@db/omnilab", "mysql://omnilab:pa55word@db/omnilab"):
-        found = problems({"OMNILAB_DATABASE_URL": url})
-        assert "sqlite:///" in found["OMNILAB_DATABASE_URL"]
-        assert "pa55word" not in str(found)
+    found = problems({"OMNILAB_DATABASE_URL": "mysql://omnilab:pa55word@db/omnilab"})
+    assert "sqlite:///" in found["OMNILAB_DATABASE_URL"]
+    assert "pa55word" not in str(found)
+    assert "pa55word" not in repr(load({"OMNILAB_DATABASE_URL": "postgresql://omnilab:pa55word@db/omnilab"}))
 
 
 def test_a_development_key_is_made_once_beside_the_database(tmp_path: Path) -> None:

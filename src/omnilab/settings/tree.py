@@ -46,7 +46,7 @@ class Settings:
     environment: str = "development"
     """`development`, `staging` or `production`. One deployment is one environment."""
     database_url: str = field(default="", repr=False)
-    """`sqlite:///<path>` (default: `.omnilab/omnilab.db`). A URL may hold a password: never printed."""
+    """`sqlite:///<path>` (default: `.omnilab/omnilab.db`) or `postgresql://…`. May hold a password: never printed."""
     master_key: Secret | None = None
     """32 bytes in base64 or hex, or in the file named by `OMNILAB_MASTER_KEY_FILE`. Seals keys at rest."""
     public_url: str = DEFAULT_PUBLIC_URL
