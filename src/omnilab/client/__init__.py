@@ -97,7 +97,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # It is a subclass of httpx's; the rest of the SDK loads httpx with its first call only.
+    # It is a subclass of httpx's; the rest of the SDK loads httpx when a client is made.
     if name == "OmniLabAuth":
         from omnilab.client.auth import OmniLabAuth  # noqa: PLC0415
 

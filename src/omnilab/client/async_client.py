@@ -28,8 +28,6 @@ from omnilab.client.token import AccessToken
 if TYPE_CHECKING:
     import httpx
 
-    from omnilab.client.tasks import TaskDoor
-
 T = TypeVar("T")
 
 
@@ -59,8 +57,11 @@ class AsyncOmniLab:
 
     def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None, **options: Unpack[Options]) -> None:
         self._settings, self._caller = assemble(options)
-        self._transport = transport
-        self._door: TaskDoor | None = None
+        # Loaded now, not with the package: httpx is most of what importing the SDK would cost. And not with the first
+        # call: a process that forks while a thread is loading a module leaves its child waiting for that thread.
+        from omnilab.client.tasks import TaskDoor  # noqa: PLC0415
+
+        self._door = TaskDoor(self._settings, transport)
         self.bookings = AsyncBookings(self._caller, self._run)
 
     async def whoami(self) -> WhoAmI:
@@ -78,8 +79,7 @@ class AsyncOmniLab:
 
     async def aclose(self) -> None:
         """Close this event loop's connections. The client can be used again."""
-        if self._door is not None:
-            await self._door.close()
+        await self._door.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,13 +93,7 @@ class AsyncOmniLab:
         return described(self, self._settings)
 
     async def _run(self, flow: Flow[T]) -> T:
-        door = self._door
-        if door is None:
-            # httpx and asyncio are loaded with the first call: they are most of what importing the SDK would cost.
-            from omnilab.client.tasks import TaskDoor  # noqa: PLC0415
-
-            door = self._door = self._door or TaskDoor(self._settings, self._transport)
-        return await door.run(flow)
+        return await self._door.run(flow)
 
 
 class AsyncBookings:

@@ -28,6 +28,11 @@ _LIMITS = httpx.Limits(
 )
 _USER_AGENT: Final = f"omnilab-client/1 python/{sys.version_info.major}.{sys.version_info.minor}"
 
+# What httpx and the standard library would load with the first call. A process that forks while one of its threads is
+# loading a module leaves the child waiting for that thread for ever.
+httpx.HTTPTransport(verify=False, trust_env=False).close()
+"localhost".encode("idna")
+
 #: What an exchange of httpx can end with. OSError: TLS errors that httpx lets through.
 ERRORS = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)

@@ -27,8 +27,6 @@ from omnilab.client.token import AccessToken
 if TYPE_CHECKING:
     import httpx
 
-    from omnilab.client.threads import ThreadDoor
-
 T = TypeVar("T")
 
 
@@ -55,8 +53,11 @@ class OmniLab:
 
     def __init__(self, *, transport: httpx.BaseTransport | None = None, **options: Unpack[Options]) -> None:
         self._settings, self._caller = assemble(options)
-        self._transport = transport
-        self._door: ThreadDoor | None = None
+        # Loaded now, not with the package: httpx is most of what importing the SDK would cost. And not with the first
+        # call: a process that forks while a thread is loading a module leaves its child waiting for that thread.
+        from omnilab.client.threads import ThreadDoor  # noqa: PLC0415
+
+        self._door = ThreadDoor(self._settings, transport)
         self.bookings = Bookings(self._caller, self._run)
 
     def whoami(self) -> WhoAmI:
@@ -74,8 +75,7 @@ class OmniLab:
 
     def close(self) -> None:
         """Close the connections. The client can be used again."""
-        if self._door is not None:
-            self._door.close()
+        self._door.close()
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +89,7 @@ class OmniLab:
         return described(self, self._settings)
 
     def _run(self, flow: Flow[T]) -> T:
-        door = self._door
-        if door is None:
-            # httpx is loaded with the first call: it is most of what importing the SDK would cost.
-            from omnilab.client.threads import ThreadDoor  # noqa: PLC0415
-
-            # Two threads may both come here; what the loser made has no connection yet.
-            door = self._door = self._door or ThreadDoor(self._settings, self._transport)
-        return door.run(flow)
+        return self._door.run(flow)
 
 
 class Bookings:
