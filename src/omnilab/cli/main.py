@@ -27,12 +27,14 @@ NOUNS = {
     "bookings": "Import and list bookings.",
     "audit": "Why a request was answered as it was.",
     "keys": "Signing keys.",
+    "api": "For integrators: call the API with your own credentials.",
 }
 VERBS = {
     "init": "Make the database, the keys and the rest of an installation.",
     "serve": "Serve the platform over HTTP.",
     "demo": "A development environment with real bookings, and a curl session to paste.",
     "seed": "Bulk data for tests and benchmarks (development only).",
+    "token": "For integrators: an access token, ready for a header or explained.",
 }
 _WHO_PANEL = "Who asks (recorded with every change; required in production)"
 

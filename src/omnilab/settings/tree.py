@@ -27,6 +27,7 @@ OTHERS_NAMES = frozenset(
         "CLIENT_SECRET_FILE",
         "AUDIENCE",
         "BASE_URL",
+        "TOKEN_CACHE",
     )
 )
 
