@@ -1,11 +1,11 @@
 """What a call through the SDK costs beside bare httpx, and what importing the SDK costs.
 
-    .venv/bin/python bench/sdk.py [--calls 2000] [--json]
+    PYTHONPATH=. .venv/bin/python -m bench.sdk [--calls 2000] [--json]
 
 A raw server in a process of its own answers every call with the same three bookings. Calls of both kinds take turns,
-one by one, so that whatever the machine does meanwhile hits both; compared are the medians. Bare httpx is what people
-write: one `Client`, the token in its headers, `params=`, `.json()`. The SDK's call holds a token, as nearly every call
-does, and returns typed bookings.
+one by one and each first in turn, so that whatever the machine does meanwhile hits both; compared are the medians.
+Bare httpx is what people write: one `Client`, the token in its headers, `params=`, `.json()`. The SDK's call holds a
+token, as nearly every call does, and returns typed bookings.
 """
 
 from __future__ import annotations
@@ -18,14 +18,21 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Any
 
 import httpx
 
 from omnilab.client import AsyncOmniLab, OmniLab, OmniLabAuth
 
 PATH = "/v1/interactions:fetchContactBookings"
-PARAMS = {"external_id": "contact-1", "booking_status": "CONFIRMED", "page_size": 50, "page_number": 1}
+PARAMS: dict[str, str | int] = {
+    "external_id": "contact-1",
+    "booking_status": "CONFIRMED",
+    "page_size": 50,
+    "page_number": 1,
+}
 BOOKING = {
     "booking_id": "bkg_0000000000000000000001",
     "booking_status": "CONFIRMED",
@@ -43,6 +50,8 @@ BOOKING = {
     "checked_in_at": None,
 }
 PAGE = {"bookings": [BOOKING] * 3, "page_number": 1, "page_size": 50, "total_count": 3}
+IMPORTS = ("import omnilab.client", "from omnilab.client import OmniLabAuth", "import httpx")
+WARM_UP = 100
 GRANT = {"access_token": "eyJ." + "a" * 700 + ".sig", "token_type": "Bearer", "expires_in": 3600}
 
 
@@ -79,56 +88,81 @@ def serve(ready: Connection) -> None:
     asyncio.run(main())
 
 
-def threads(url: str, environ: dict[str, str], calls: int) -> tuple[list[float], list[float]]:
-    bare_times, sdk_times = [], []
+class Pair:
+    """Times of calls of both kinds, which take turns at going first."""
+
+    def __init__(self, bare: Callable[[], Any], sdk: Callable[[], Any]) -> None:
+        self._calls = {"bare": bare, "sdk": sdk}
+        self._times: dict[str, list[float]] = {"bare": [], "sdk": []}
+
+    def run(self, calls: int) -> None:
+        for number in range(calls + WARM_UP):
+            for kind in _order(number):
+                began = time.perf_counter()
+                self._calls[kind]()
+                self._times[kind].append(time.perf_counter() - began)
+
+    async def run_tasks(self, calls: int) -> None:
+        for number in range(calls + WARM_UP):
+            for kind in _order(number):
+                began = time.perf_counter()
+                await self._calls[kind]()
+                self._times[kind].append(time.perf_counter() - began)
+
+    def row(self, kind: str) -> dict[str, Any]:
+        bare, sdk = (statistics.median(self._times[each][WARM_UP:]) * 1e6 for each in ("bare", "sdk"))
+        return {
+            "kind": kind,
+            "httpx_us": round(bare),
+            "sdk_us": round(sdk),
+            "overhead_percent": round((sdk / bare - 1) * 100, 1),
+        }
+
+
+def _order(number: int) -> tuple[str, str]:
+    return ("bare", "sdk") if number % 2 else ("sdk", "bare")
+
+
+def threads(url: str, environ: dict[str, str], calls: int) -> dict[str, Any]:
+    """One contact's bookings as JSON by httpx, and as typed bookings by the SDK."""
     with OmniLab(environ=environ) as sdk:
         headers = {"Authorization": f"Bearer {sdk.access_token().reveal()}"}
         with httpx.Client(base_url=url, headers=headers) as bare:
-            for number in range(calls + 100):
-                began = time.perf_counter()
-                assert len(bare.get(PATH, params=PARAMS).json()["bookings"]) == 3
-                middle = time.perf_counter()
-                assert len(list(sdk.bookings.list("contact-1", booking_status="CONFIRMED", page_size=50))) == 3
-                ended = time.perf_counter()
-                if number >= 100:
-                    bare_times.append(middle - began)
-                    sdk_times.append(ended - middle)
-    return bare_times, sdk_times
+            pair = Pair(
+                lambda: bare.get(PATH, params=PARAMS).json()["bookings"],
+                lambda: list(sdk.bookings.list("contact-1", booking_status="CONFIRMED", page_size=50)),
+            )
+            pair.run(calls)
+    return pair.row("threads")
 
 
-async def tasks(url: str, environ: dict[str, str], calls: int) -> tuple[list[float], list[float]]:
-    bare_times, sdk_times = [], []
+def auth(url: str, environ: dict[str, str], calls: int) -> dict[str, Any]:
+    """The same httpx client with a fixed header, and with `OmniLabAuth`."""
+    holder = OmniLabAuth(environ=environ)
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer " + "a" * 700}) as bare:
+        pair = Pair(
+            lambda: bare.get(PATH, params=PARAMS).json(), lambda: bare.get(PATH, params=PARAMS, auth=holder).json()
+        )
+        pair.run(calls)
+    return pair.row("auth")
+
+
+async def tasks(url: str, environ: dict[str, str], calls: int) -> dict[str, Any]:
+    """As `threads`, by asyncio."""
     async with AsyncOmniLab(environ=environ) as sdk:
         headers = {"Authorization": f"Bearer {(await sdk.access_token()).reveal()}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as bare:
-            for number in range(calls + 100):
-                began = time.perf_counter()
-                assert len((await bare.get(PATH, params=PARAMS)).json()["bookings"]) == 3
-                middle = time.perf_counter()
+
+            async def by_httpx() -> Any:
+                return (await bare.get(PATH, params=PARAMS)).json()["bookings"]
+
+            async def by_sdk() -> Any:
                 listing = sdk.bookings.list("contact-1", booking_status="CONFIRMED", page_size=50)
-                assert len([booking async for booking in listing]) == 3
-                ended = time.perf_counter()
-                if number >= 100:
-                    bare_times.append(middle - began)
-                    sdk_times.append(ended - middle)
-    return bare_times, sdk_times
+                return [booking async for booking in listing]
 
-
-def auth(url: str, environ: dict[str, str], calls: int) -> tuple[list[float], list[float]]:
-    """The same httpx client with a fixed header, and with `OmniLabAuth`."""
-    bare_times, auth_times = [], []
-    holder = OmniLabAuth(environ=environ)
-    with httpx.Client(base_url=url, headers={"Authorization": "Bearer " + "a" * 700}) as bare:
-        for number in range(calls + 100):
-            began = time.perf_counter()
-            bare.get(PATH, params=PARAMS).json()
-            middle = time.perf_counter()
-            bare.get(PATH, params=PARAMS, auth=holder).json()
-            ended = time.perf_counter()
-            if number >= 100:
-                bare_times.append(middle - began)
-                auth_times.append(ended - middle)
-    return bare_times, auth_times
+            pair = Pair(by_httpx, by_sdk)
+            await pair.run_tasks(calls)
+    return pair.row("tasks")
 
 
 def import_milliseconds(statement: str, times: int = 11) -> float:
@@ -138,10 +172,24 @@ def import_milliseconds(statement: str, times: int = 11) -> float:
     return statistics.median(float(run.stdout) * 1000 for run in runs)
 
 
-def row(kind: str, bare: list[float], sdk: list[float]) -> dict[str, object]:
-    bare_us, sdk_us = (statistics.median(each) * 1e6 for each in (bare, sdk))
-    overhead = (sdk_us / bare_us - 1) * 100
-    return {"kind": kind, "httpx_us": round(bare_us), "sdk_us": round(sdk_us), "overhead_percent": round(overhead, 1)}
+def measure(calls: int = 2000) -> dict[str, Any]:
+    """`calls`: a row each for threads, `OmniLabAuth` and tasks; `imports_ms`: CPU time by statement."""
+    ready, child = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(child,), daemon=True)
+    server.start()
+    try:
+        url = f"http://127.0.0.1:{ready.recv()}"
+        environ = {"CLIENT_ID": "cli_1", "CLIENT_SECRET": "s", "AUDIENCE": "urn:a", "BASE_URL": url}
+        environ = {f"OMNILAB_{name}": value for name, value in environ.items()}
+        rows = [
+            threads(url, environ, calls),
+            auth(url, environ, calls),
+            asyncio.run(tasks(url, environ, calls)),
+        ]
+    finally:
+        server.terminate()
+        server.join()
+    return {"calls": rows, "imports_ms": {each: round(import_milliseconds(each)) for each in IMPORTS}}
 
 
 def main() -> None:
@@ -149,29 +197,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=2000, help="calls of each kind (default 2000)")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     given = parser.parse_args()
-    ready, child = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(child,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ready.recv()}"
-    environ = {"CLIENT_ID": "cli_1", "CLIENT_SECRET": "s", "AUDIENCE": "urn:a", "BASE_URL": url}
-    environ = {f"OMNILAB_{name}": value for name, value in environ.items()}
-    try:
-        rows = [
-            row("threads", *threads(url, environ, given.calls)),
-            row("auth", *auth(url, environ, given.calls)),
-            row("tasks", *asyncio.run(tasks(url, environ, given.calls))),
-        ]
-    finally:
-        server.terminate()
-        server.join()
-    statements = ("import omnilab.client", "from omnilab.client import OmniLabAuth", "import httpx")
-    imports = {statement: round(import_milliseconds(statement)) for statement in statements}
+    figures = measure(given.calls)
     if given.json:
-        print(json.dumps({"calls": rows, "imports_ms": imports}))
+        print(json.dumps(figures))
         return
-    for each in rows:
-        print("{kind:8} bare httpx {httpx_us} µs, SDK {sdk_us} µs: {overhead_percent:+} %".format(**each))
-    for statement, milliseconds in imports.items():
+    for row in figures["calls"]:
+        bare, sdk, overhead = row["httpx_us"], row["sdk_us"], row["overhead_percent"]
+        print(f"{row['kind']:8} bare httpx {bare} µs, SDK {sdk} µs: {overhead:+} %")
+    for statement, milliseconds in figures["imports_ms"].items():
         print(f"{milliseconds:4} ms  {statement}")
 
 

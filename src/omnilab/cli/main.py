@@ -36,6 +36,8 @@ VERBS = {
     "seed": "Bulk data for tests and benchmarks (development only).",
     "token": "For integrators: an access token, ready for a header or explained.",
 }
+# These open no platform, and whoever runs them has no ticket.
+INTEGRATORS = ("api", "token")
 _WHO_PANEL = "Who asks (recorded with every change; required in production)"
 
 
@@ -70,7 +72,8 @@ def _load(name: str, summary: str) -> Any:
     command: Any = typer.main.get_command(app) if name in VERBS else typer.main.get_group(app)
     command.name = name
     command.help = command.help or summary
-    _add_who_options(command)
+    if name not in INTEGRATORS:
+        _add_who_options(command)
     return command
 
 
