@@ -34,9 +34,13 @@ from omnilab.telemetry.metrics import Metrics, MetricsBoard
 from omnilab.tenancy.secret_use import SecretUse
 from omnilab.tenancy.snapshot import Snapshot
 from omnilab.tokens.routes import token_operations
+from omnilab.tokens.routes.documents import RESOURCE_METADATA_PATH, Documents, metadata_of
+from omnilab.tokens.routes.token_calls import TokenCalls
+from omnilab.tokens.service.introspection import IntrospectionService
 from omnilab.tokens.service.issuing import Issuer, TokenService
 from omnilab.tokens.service.issuing import Parts as TokenParts
 from omnilab.tokens.service.keyring import Keyring
+from omnilab.tokens.service.revocation import RevocationService, RevokedTokens
 from omnilab.web.addresses import AddressRules
 from omnilab.web.application import Application, Parts
 from omnilab.web.health import health_operations, metrics_operation
@@ -58,6 +62,8 @@ class Platform(Installation):
     keyring: Keyring
     quotas: QuotaService
     tokens: TokenService
+    revoked_tokens: RevokedTokens
+    guard: Guard
     gate: Gate
     feed: ChangeFeed
     access_log: AccessLog | None = None
@@ -115,6 +121,7 @@ class Platform(Installation):
         while True:
             await asyncio.sleep(_PRUNE_SECONDS)
             await self.db.write(lambda tx: prune_changes(tx, self.clock.now_ms()))
+            await self.revoked_tokens.sweep(self.db)
 
 
 async def _kept_running(task: Callable[[], object]) -> None:
@@ -159,7 +166,8 @@ def _wire(opened: Installation) -> Platform:
         keyring=keyring,
         clock=clock,
     )
-    guard = _guard(settings, keyring, snapshot, clock)
+    revoked_tokens = RevokedTokens(db, clock)
+    guard = _guard(settings, keyring, snapshot, clock=clock, revoked_tokens=revoked_tokens)
     return Platform(
         **vars(opened),
         snapshot=snapshot,
@@ -167,30 +175,39 @@ def _wire(opened: Installation) -> Platform:
         keyring=keyring,
         quotas=quotas,
         tokens=TokenService(issuer, issuing),
+        revoked_tokens=revoked_tokens,
+        guard=guard,
         gate=Gate(guard, quotas, standings=snapshot),
-        feed=_follow(db, clock, snapshot, keyring),
+        feed=_follow(db, clock, snapshot, keyring, revoked_tokens),
     )
 
 
-def _guard(settings: Settings, keyring: Keyring, snapshot: Snapshot, clock: Clock) -> Guard:
+def _guard(
+    settings: Settings, keyring: Keyring, snapshot: Snapshot, *, clock: Clock, revoked_tokens: RevokedTokens
+) -> Guard:
     """Our own guard: keys from memory, and every call asks the snapshot whether the caller still stands."""
     return Guard(
         issuer=settings.public_url,
         audience=None,
         jwks=lambda: keyring.jwks().document,
         standings=snapshot,
+        revoked_tokens=revoked_tokens.ids,
         now=lambda: clock.now_ms() / 1000,
     )
 
 
-def _follow(db: Database, clock: Clock, snapshot: Snapshot, keyring: Keyring) -> ChangeFeed:
+def _follow(
+    db: Database, clock: Clock, snapshot: Snapshot, keyring: Keyring, revoked_tokens: RevokedTokens
+) -> ChangeFeed:
     async def apply(changes: list[Change]) -> None:
         await snapshot.apply(changes)
         await keyring.apply(changes)
+        await revoked_tokens.apply(changes)
 
     async def apply_all() -> None:
         await snapshot.apply_all()
         await keyring.load()
+        await revoked_tokens.load()
 
     feed = ChangeFeed(db, clock, apply=apply, apply_all=apply_all)
     snapshot.follow(feed)
@@ -211,7 +228,7 @@ def _limits(settings: Settings) -> QuotaLimits:
 def operations_of(platform: Platform) -> list[Operation]:
     """Every call of the HTTP surface."""
     settings = platform.settings
-    calls = [*token_operations(platform.tokens, platform.keyring, platform.quotas, settings)]
+    calls = [*_token_operations(platform)]
     calls += booking_operations(platform.bookings)
     info = ApiInfo(
         version=__version__,
@@ -223,6 +240,21 @@ def operations_of(platform: Platform) -> list[Operation]:
     if settings.environment == "development":
         operations.append(metrics_operation(lambda: b"" if platform.metrics is None else platform.metrics.render()))
     return operations
+
+
+def _token_operations(platform: Platform) -> list[Operation]:
+    settings, guard, clock, audit = platform.settings, platform.guard, platform.clock, platform.audit
+    calls = TokenCalls(
+        platform.tokens,
+        platform.quotas,
+        revocation=RevocationService(platform.db, clock, guard=guard, audit=audit, catch_up=platform.feed.catch_up),
+        introspection=IntrospectionService(guard, audit, clock),
+    )
+    metadata = metadata_of(settings.public_url, settings.docs_url)
+    documents = Documents(platform.keyring, metadata, platform.place.base_url)
+    return token_operations(
+        platform.tokens, calls, platform.quotas, documents=documents, environment=settings.environment
+    )
 
 
 def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: int = 0) -> tuple[Application, Metrics]:
@@ -245,6 +277,9 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         ),
         addresses=AddressRules(settings.trusted_proxies),
         docs_url=settings.docs_url,
+        resource_metadata_of=lambda tenant: (
+            (platform.place.base_url(tenant) if tenant else settings.public_url) + RESOURCE_METADATA_PATH
+        ),
         observers=observers,
     )
     return Application(operations, parts, pages=error_pages()), metrics

@@ -260,7 +260,7 @@ _ACCESS_TOKEN = (
     Code(
         "token_revoked",
         "The access token was revoked",
-        "The secret that this token was issued for has been revoked, so the token is dead before its time.",
+        "The token itself, or the secret that it was issued for, has been revoked: it is dead before its time.",
         "Get a new token with the client's current secret and repeat the call once.",
         new_token_helps=True,
     ),
@@ -343,6 +343,15 @@ _STATE = (
     ),
 )
 
+_TOKEN_CALLS = (
+    Code(
+        "token_type_unsupported",
+        "There are only access tokens here",
+        "The call to revoke a token named another type of token than an access token. OmniLab issues no others.",
+        "Send the access token, and leave `token_type_hint` out or set it to `access_token`.",
+    ),
+)
+
 _LIMITS = (
     Code(
         "quota_exceeded",
@@ -380,5 +389,6 @@ _LIMITS = (
 
 #: Every public code, in the order in which a request meets them.
 CODES: dict[str, Code] = {
-    code.code: code for code in (*_REQUEST, *_TOKEN_REQUEST, *_CREDENTIAL, *_ACCESS_TOKEN, *_STATE, *_LIMITS)
+    code.code: code
+    for code in (*_REQUEST, *_TOKEN_REQUEST, *_CREDENTIAL, *_ACCESS_TOKEN, *_STATE, *_TOKEN_CALLS, *_LIMITS)
 }

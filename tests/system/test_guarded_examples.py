@@ -34,7 +34,8 @@ def test_the_gate_of_the_real_server_refuses_what_the_contract_says(served: Serv
         answer = http.get(path + query, headers=[("Authorization", value) for value in values])
         return answer.status_code, answer.json().get("code", ""), answer.headers.get("www-authenticate")
 
-    invalid = 'Bearer error="invalid_token"'
+    resource = f"{served.server.url}/.well-known/oauth-protected-resource"
+    invalid = f'Bearer error="invalid_token", resource_metadata="{resource}"'
     assert code(f"bearer {token}") == (200, "", None)
     assert code() == (401, "token_missing", "Bearer")
     assert code("Basic eDp5") == (401, "token_missing", "Bearer")

@@ -125,6 +125,33 @@ def test_what_one_worker_issues_on_a_change_every_other_worker_takes_at_once(run
     asyncio.run(act())
 
 
+def test_one_token_that_was_revoked_is_refused_by_every_worker_within_a_second(running: Running) -> None:
+    """Its sister, of the same client and secret, goes on."""
+    client = running.clients[-1]
+
+    async def act() -> float:
+        connections = await connections_to_every_worker(running.server, 1)
+        issued = [await connections[0].token(client) for _ in range(2)]
+        gone, kept = (str(each.document["access_token"]) for each in issued)
+        for connection in connections:
+            assert [(await connection.bookings(token, "c")).status for token in (gone, kept)] == [200, 200]
+        body = {"client_id": client.client_id, "client_secret": client.client_secret, "token": gone}
+        answer = await asyncio.to_thread(running.server.http.post, "/v1/oauth:revoke", data=body)
+        assert answer.status_code == 200, answer.text
+        revoked_at = time.monotonic()
+        for connection in connections:
+            while (await connection.bookings(gone, "c")).code != "token_revoked":
+                assert time.monotonic() < revoked_at + WITHIN_SECONDS
+            assert (await connection.bookings(kept, "c")).status == 200
+        delay = time.monotonic() - revoked_at
+        for connection in connections:
+            await connection.close()
+        return delay
+
+    delay = asyncio.run(act())
+    logging.getLogger(__name__).info("oauth:revoke: refused by every worker after %.3f s", delay)
+
+
 def test_a_worker_that_stood_still_looks_again_before_it_decides(running: Running) -> None:
     """A swapped-out or paused process wakes up with old memory and old requests: it must not decide from either."""
     client = running.clients[-2]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.auth import HTTPBasicAuth
@@ -44,6 +45,36 @@ def test_authlib(served: Served, method: str, said: dict[str, str]) -> None:
     assert token["expires_in"] == 3600
     assert answer.status_code == 200, answer.text
     assert_first_three(answer.json())
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_authlib_introspects_and_revokes(served: Served, method: str) -> None:
+    client = served.client
+    who = (client.client_id, client.client_secret)
+    with AuthlibSession(*who, token_endpoint_auth_method=method, revocation_endpoint_auth_method=method) as http:
+        http.trust_env = False
+        metadata = requests.get(f"{client.issuer}/.well-known/oauth-authorization-server", timeout=10).json()
+        token = http.fetch_token(client.token_url, grant_type="client_credentials")["access_token"]
+        asked = {"url": metadata["introspection_endpoint"], "token": token}
+        before = http.introspect_token(**asked, token_type_hint="access_token")
+        ended = http.revoke_token(metadata["revocation_endpoint"], token=token, token_type_hint="access_token")
+        after = http.introspect_token(**asked)
+    assert before.json()["active"] is True
+    assert before.json()["client_id"] == client.client_id
+    assert ended.status_code == 200
+    assert after.json() == {"active": False}
+
+
+def test_oauthlib_prepares_a_revocation(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    client = served.client
+    token = served.server.token(client)
+    prepare = BackendApplicationClient(client_id=client.client_id).prepare_token_revocation_request
+    url, headers, body = prepare(f"{client.issuer}/v1/oauth:revoke", token, token_type_hint="access_token")
+    auth = HTTPBasicAuth(client.client_id, client.client_secret)
+    assert requests.post(url, data=body, headers=headers, auth=auth, timeout=10).status_code == 200
+    answer = served.server.list_bookings(token, "contact-1")
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
 
 
 @pytest.mark.parametrize("method", ["basic", "body"])
@@ -128,3 +159,4 @@ def test_openid_client_discovers_everything_from_the_printed_issuer(served: Serv
     assert (found["token_type"].lower(), found["expires_in"]) == ("bearer", 3600)
     assert found["status"] == 200
     assert_first_three(found["body"])
+    assert (found["active"], found["active_after_revocation"]) == (True, False)

@@ -1,9 +1,11 @@
-"""Whatever is sent to the token endpoint, the answer is an OAuth error in the right form: never 500, never a token."""
+"""Whatever is sent to the token endpoint or its sisters, the answer is an OAuth error in the right form: never 500,
+never a token."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.tokens.running import TOKEN, Running, running
 
-_NAMES = ["client_id", "client_secret", "audience", "grant_type", "scope", "resource", "foo"]
+_NAMES = ["client_id", "client_secret", "audience", "grant_type", "scope", "resource", "foo", "token"]
 _values = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
     st.lists(st.text(max_size=3), max_size=2),
@@ -34,6 +36,11 @@ _authorizations = st.one_of(
     st.binary(max_size=60).map(lambda raw: b"Basic " + raw.replace(b"\n", b"").replace(b"\r", b"")),
     st.sampled_from([b"Bearer x", b"Basic", b"Basic Og==", b"Basic YTpi", b"Basic %", b"basic \xff\xff"]),
 )
+_places = st.builds(
+    operator.add,
+    st.sampled_from([TOKEN, "/v1/oauth:revoke", "/v1/oauth:introspect"]),
+    st.sampled_from(["", "?a=b", "?scope=x", "?%FF"]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +58,15 @@ def it(made_once: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Running]:
     loop.run_until_complete(context.__aexit__(None, None, None))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    body=_bodies, kind=_types, authorization=_authorizations, query=st.sampled_from(["", "?a=b", "?scope=x", "?%FF"])
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(body=_bodies, kind=_types, authorization=_authorizations, where=_places)
 def test_every_answer_is_an_oauth_error(
-    it: Running, loop: asyncio.AbstractEventLoop, body: bytes, kind: str, authorization: bytes | None, query: str
+    it: Running, loop: asyncio.AbstractEventLoop, body: bytes, kind: str, authorization: bytes | None, where: str
 ) -> None:
     headers = [(b"content-type", kind.encode("latin-1"))]
     if authorization is not None:
         headers.append((b"authorization", authorization))
-    answer = loop.run_until_complete(it.http.post(TOKEN + query, content=body, headers=headers))
+    answer = loop.run_until_complete(it.http.post(where, content=body, headers=headers))
     told = answer.json()
     assert answer.status_code in {400, 401, 413, 415, 429}
     assert told.keys() == {"error", "error_description", "error_uri", "request_id"}

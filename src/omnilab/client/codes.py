@@ -72,6 +72,7 @@ TOKEN_CODES: dict[str, int] = {
     "host_unknown": 421,
     "grant_type_unsupported": 400,
     "audience_unknown": 400,
+    "token_type_unsupported": 400,
     "scope_not_granted": 400,
     "client_not_allowed_grant": 400,
     "credential_missing": 401,
@@ -86,6 +87,7 @@ TOKEN_CODES: dict[str, int] = {
     "address_not_allowed": 401,
     "tenant_host_mismatch": 401,
     "token_quota_exceeded": 429,
+    "quota_exceeded": 429,
     "too_many_failed_authentications": 429,
     "temporarily_unavailable": 503,
 }

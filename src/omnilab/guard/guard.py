@@ -9,7 +9,7 @@ disabled, a tenant suspended or a grant withdrawn meanwhile. Give `standings` wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 
 from omnilab.guard import claims as rules
 from omnilab.guard.cache import TokenCache, VerifiedToken
@@ -27,7 +27,8 @@ class Guard:
     issuer: the token's `iss`, exactly. audience: this API's audience, or several; None for whatever audiences the
     standing holds. jwks_url: where the issuer's keys are (see `FetchedKeys`); or jwks: a JWK Set, a function that
     returns the one in force (the same object until it changes), or a `KeySource`. leeway_seconds: how far clocks
-    may differ. standings: who knows how clients stand now. cache_size: how many verified tokens are kept (about
+    may differ. standings: who knows how clients stand now. revoked_tokens: the ids (`jti`) of tokens that were revoked
+    one by one, looked at after the standings at every call. cache_size: how many verified tokens are kept (about
     2 KB each). now: seconds since 1970 UTC.
 
     Raises ValueError when these do not make a guard.
@@ -42,6 +43,7 @@ class Guard:
         jwks: Jwks | Callable[[], Jwks] | KeySource | None = None,
         leeway_seconds: float = 5,
         standings: Standings | None = None,
+        revoked_tokens: Container[str] = frozenset(),
         cache_size: int = 10_000,
         now: Callable[[], float] = wall_seconds,
     ) -> None:
@@ -56,6 +58,7 @@ class Guard:
         self._keys = _key_source(jwks_url, jwks)
         self._leeway = leeway_seconds
         self._standings = standings
+        self._revoked_tokens = revoked_tokens
         self._cache = TokenCache(cache_size)
         self._now = now
 
@@ -79,9 +82,19 @@ class Guard:
         caller = entry.caller
         if tenant is not None and tenant != caller.tenant:
             raise _proved_by(_tenant_mismatch(tenant, caller.tenant), caller)
-        if self._standings is None:
-            return caller
-        return await self._verify_standing(self._standings, entry)
+        if self._standings is not None:
+            caller = await self._verify_standing(self._standings, entry)
+        if caller.token_id in self._revoked_tokens:
+            raise _proved_by(_token_revoked(caller.token_id), caller)
+        return caller
+
+    async def prove(self, token: str) -> Caller:
+        """What an unexpired token of this issuer says, however its client and credential stand now.
+
+        Raises InvalidTokenError, and KeysUnavailableError as `verify` does.
+        """
+        self._keys.poll()
+        return (await self._verify_new(token, self._now())).caller
 
     async def _verify_new(self, token: str, now: float) -> VerifiedToken:
         self._cache.drop(token)
@@ -240,6 +253,16 @@ def _revoked(expected: str, found: str) -> InvalidTokenError:
         check="token_revocation",
         expected=expected,
         found=found,
+    )
+
+
+def _token_revoked(token_id: str) -> InvalidTokenError:
+    return InvalidTokenError(
+        "token_revoked",
+        "This access token was revoked; get a new one.",
+        check="token_revocation",
+        expected="a token that is not revoked",
+        found=f"{token_id}, revoked",
     )
 
 

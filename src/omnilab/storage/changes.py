@@ -59,7 +59,8 @@ _PRUNE = Statement(
 
 
 class Change(NamedTuple):
-    """Something was changed. `kind` is `tenant` (and all in it), `client` or `keys`."""
+    """Something was changed. `kind` is `tenant` (and all in it), `client`, `keys`, or `token`: then a token was revoked
+    and its id stands in `client_id`."""
 
     position: int
     tenant_id: str

@@ -1,4 +1,4 @@
-"""The table of signing keys and its only SQL. Private keys come and go sealed; nothing here can open one."""
+"""The tables of signing keys and of revoked tokens, and their only SQL. Private keys come and go sealed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, select, update
 from omnilab.storage.database import Reader, Transaction
 from omnilab.storage.statement import Statement
 from omnilab.tokens.model.keys import SigningKey
-from omnilab.tokens.tables import signing_keys
+from omnilab.tokens.tables import revoked_tokens, signing_keys
 
 _KEY_COLUMNS = (
     signing_keys.c.key_id,
@@ -100,3 +100,40 @@ async def retire_key(tx: Transaction, key_id: str, now_ms: int) -> None:
 async def remove_key(tx: Transaction, key_id: str) -> None:
     """Forget a key whose last token has expired."""
     await tx.execute(_REMOVE, key_id)
+
+
+_REVOKED = Statement(
+    select(revoked_tokens.c.token_id, revoked_tokens.c.expires_at).where(
+        revoked_tokens.c.tenant_id == bindparam("of_tenant"), revoked_tokens.c.token_id == bindparam("wanted")
+    ),
+    "of_tenant",
+    "wanted",
+)
+_ALL_REVOKED = Statement(
+    select(revoked_tokens.c.token_id, revoked_tokens.c.expires_at).where(
+        revoked_tokens.c.expires_at > bindparam("now_ms")
+    ),
+    "now_ms",
+)
+_DROP_EXPIRED = Statement(delete(revoked_tokens).where(revoked_tokens.c.expires_at <= bindparam("now_ms")), "now_ms")
+
+
+async def find_revoked(reader: Reader, tenant_id: str, token_id: str) -> tuple[str, int] | None:
+    """(token id, expires at in ms) if this token was revoked."""
+    row = await reader.fetch_one(_REVOKED, tenant_id, token_id)
+    return None if row is None else (row[0], row[1])
+
+
+async def list_revoked(reader: Reader, now_ms: int) -> list[tuple[str, int]]:
+    """(token id, expires at in ms) of every revoked token that would otherwise still live, across tenants."""
+    return [(token_id, expires_at) for token_id, expires_at in await reader.fetch(_ALL_REVOKED, now_ms)]
+
+
+async def add_revoked(tx: Transaction, row: tuple[str, str, str, int, int]) -> None:
+    """Add (tenant id, token id, client id, expires at, revoked at); times in ms."""
+    await tx.insert_rows(revoked_tokens, [row])
+
+
+async def drop_expired(tx: Transaction, now_ms: int) -> int:
+    """Forget revoked tokens whose life would be over anyway. Returns how many."""
+    return await tx.execute(_DROP_EXPIRED, now_ms)

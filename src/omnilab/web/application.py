@@ -57,8 +57,9 @@ class Observer(Protocol):
 class Parts:
     """What an application is put together from.
 
-    docs_url: without trailing slash; errors link to `<docs_url>/errors/<code>`. observers: called once for each
-    request, after its answer. lifespan: an ASGI lifespan, run by the server.
+    docs_url: without trailing slash; errors link to `<docs_url>/errors/<code>`. resource_metadata_of: the tenant key of
+    a host (None: the platform's) → the URL of its API's metadata (RFC 9728), which a 401 names. observers: called once
+    for each request, after its answer. lifespan: an ASGI lifespan, run by the server.
     """
 
     gate: Gate
@@ -68,6 +69,7 @@ class Parts:
     hosts: HostRules
     addresses: AddressRules
     docs_url: str
+    resource_metadata_of: Callable[[str | None], str] = lambda _: ""
     observers: Sequence[Observer] = ()
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
 
@@ -89,6 +91,7 @@ class Application:
         self._hosts = parts.hosts
         self._addresses = parts.addresses
         self._docs_url = parts.docs_url
+        self._resource_metadata_of = parts.resource_metadata_of
         self._observers = tuple(parts.observers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,7 +187,12 @@ class Application:
             )
             content_type = b"application/json"
         else:
-            status, body, headers = problem_answer(error, request_id=exchange.request_id, docs_url=self._docs_url)
+            status, body, headers = problem_answer(
+                error,
+                request_id=exchange.request_id,
+                docs_url=self._docs_url,
+                resource_metadata=self._resource_metadata_of(exchange.host_tenant),
+            )
             content_type = PROBLEM_TYPE
         if status == 405 and route is not None:
             headers.append((b"allow", route.allow))

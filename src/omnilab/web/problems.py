@@ -46,7 +46,8 @@ API_STATUS: dict[str, int] = {
     "temporarily_unavailable": 503,
 }
 
-#: code → HTTP status and OAuth `error` of the token endpoint (RFC 6749 §5.2, RFC 8707 §2 for invalid_target).
+#: code → HTTP status and OAuth `error` of the token endpoint and of the calls about a token (RFC 6749 §5.2, RFC 8707
+#: §2 for invalid_target, RFC 7009 §2.2.1 for unsupported_token_type).
 OAUTH_STATUS: dict[str, tuple[int, str]] = {
     "request_malformed": (400, "invalid_request"),
     "parameter_missing": (400, "invalid_request"),
@@ -61,6 +62,7 @@ OAUTH_STATUS: dict[str, tuple[int, str]] = {
     "media_type_unsupported": (415, "invalid_request"),
     "host_unknown": (421, "invalid_request"),
     "grant_type_unsupported": (400, "unsupported_grant_type"),
+    "token_type_unsupported": (400, "unsupported_token_type"),
     "audience_unknown": (400, "invalid_target"),
     "scope_not_granted": (400, "invalid_scope"),
     "client_not_allowed_grant": (400, "unauthorized_client"),
@@ -76,6 +78,7 @@ OAUTH_STATUS: dict[str, tuple[int, str]] = {
     "address_not_allowed": (401, "invalid_client"),
     "tenant_host_mismatch": (401, "invalid_client"),
     "token_quota_exceeded": (429, "slow_down"),
+    "quota_exceeded": (429, "slow_down"),
     "too_many_failed_authentications": (429, "slow_down"),
     "temporarily_unavailable": (503, "temporarily_unavailable"),
 }
@@ -111,8 +114,13 @@ class OAuthError(msgspec.Struct, frozen=True):
     request_id: str
 
 
-def problem_answer(error: OmniLabError, *, request_id: str, docs_url: str) -> tuple[int, bytes, list[Header]]:
-    """Status, body and headers of an API refusal. An error outside the table answers 503, never a guess."""
+def problem_answer(
+    error: OmniLabError, *, request_id: str, docs_url: str, resource_metadata: str = ""
+) -> tuple[int, bytes, list[Header]]:
+    """Status, body and headers of an API refusal. An error outside the table answers 503, never a guess.
+
+    resource_metadata: the URL that tells where tokens for this API come from (RFC 9728 §5.1).
+    """
     code = error.code if error.code in API_STATUS else "temporarily_unavailable"
     status = API_STATUS[code]
     problem = Problem(
@@ -126,7 +134,10 @@ def problem_answer(error: OmniLabError, *, request_id: str, docs_url: str) -> tu
     )
     headers = _retry_headers(error, code)
     if status in (401, 403):
-        headers.append((b"www-authenticate", bearer_challenge(code, status)))
+        challenge = bearer_challenge(code, status)
+        if status == 401 and resource_metadata and challenge != b"Bearer":
+            challenge += b', resource_metadata="%b"' % resource_metadata.encode()
+        headers.append((b"www-authenticate", challenge))
     return status, msgspec.json.encode(problem), headers
 
 

@@ -14,6 +14,8 @@ from typing import Literal
 import msgspec
 
 TOKEN_ENDPOINT = "oauth:token"
+# The calls about a token that is there already; their callers authenticate as clients.
+TOKEN_CALLS = frozenset({"oauth:revoke", "oauth:introspect"})
 CHECKPOINT_ENDPOINT = "audit:checkpoint"
 # Names in `details` for what was claimed and not proved (see `claims.py`).
 CLAIMED_CLIENT = "claimed_client"

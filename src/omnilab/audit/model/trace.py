@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from omnilab.audit.model.checks import expected_of
-from omnilab.audit.model.record import CHECKPOINT_ENDPOINT, TOKEN_ENDPOINT, AuditRecord, Check, rfc3339
+from omnilab.audit.model.record import CHECKPOINT_ENDPOINT, TOKEN_CALLS, TOKEN_ENDPOINT, AuditRecord, Check, rfc3339
 from omnilab.checks import CHECKS
 from omnilab.codes import CODES
 
@@ -30,6 +30,8 @@ def _checks_asked(record: AuditRecord) -> tuple[str, ...]:
         return ()
     if record.outcome == "refused" and not record.check:
         return ()
+    if record.endpoint in TOKEN_CALLS:
+        return CHECKS["token_call"]
     return CHECKS["token" if record.endpoint == TOKEN_ENDPOINT else "api"]
 
 

@@ -8,20 +8,23 @@ import msgspec
 from msgspec import Meta
 
 from omnilab.quotas.service import QuotaService
-from omnilab.settings import Settings
-from omnilab.tokens.routes.body import TokenParameters
+from omnilab.tokens.routes.body import FORM, JSON, TokenCallParameters, TokenParameters
 from omnilab.tokens.routes.documents import (
+    INTROSPECT_PATH,
     JWKS_PATH,
     METADATA_PATH,
+    RESOURCE_METADATA_PATH,
+    REVOKE_PATH,
     TOKEN_PATH,
     Documents,
     JsonWebKeySet,
     Metadata,
-    metadata_of,
+    ResourceMetadata,
 )
 from omnilab.tokens.routes.token import TokenEndpoint
+from omnilab.tokens.routes.token_calls import TokenCalls
+from omnilab.tokens.service.introspection import Introspection
 from omnilab.tokens.service.issuing import TokenService
-from omnilab.tokens.service.keyring import Keyring
 from omnilab.tokens.service.whoami import WhoAmI, WhoAmIService
 from omnilab.web.exchange import Exchange
 from omnilab.web.operation import Operation
@@ -57,6 +60,18 @@ _TOKEN_REFUSALS = (
 )
 
 
+# The calls about a token authenticate their caller in the same way, and choose no audience or scope.
+_TOKEN_CALL_REFUSALS = (
+    *(
+        code
+        for code in _TOKEN_REFUSALS
+        if code not in {"resource_mismatch", "audience_missing", "grant_type_unsupported", "audience_unknown"}
+        and code not in {"scope_not_granted", "token_quota_exceeded"}
+    ),
+    "quota_exceeded",
+)
+
+
 class TokenAnswer(msgspec.Struct, omit_defaults=True):
     """An access token (RFC 6749 §5.1). `scope` is there only where one was asked for."""
 
@@ -67,12 +82,18 @@ class TokenAnswer(msgspec.Struct, omit_defaults=True):
 
 
 def token_operations(
-    tokens: TokenService, keyring: Keyring, quotas: QuotaService, settings: Settings
+    tokens: TokenService, calls: TokenCalls, quotas: QuotaService, *, documents: Documents, environment: str
 ) -> list[Operation]:
-    """Token, whoami, JWKS and metadata."""
-    whoami = WhoAmIService(quotas, environment=settings.environment)
-    documents = Documents(keyring, metadata_of(settings.public_url, settings.docs_url))
-    return [_token(TokenEndpoint(tokens)), _whoami(whoami), _jwks(documents), _metadata(documents)]
+    """Token, whoami, revoke, introspect, and the documents."""
+    return [
+        _token(TokenEndpoint(tokens)),
+        _whoami(WhoAmIService(quotas, environment=environment)),
+        _revoke(calls),
+        _introspect(calls),
+        _jwks(documents),
+        _metadata(documents),
+        _resource_metadata(documents),
+    ]
 
 
 def _token(endpoint: TokenEndpoint) -> Operation:
@@ -105,6 +126,57 @@ def _whoami(whoami: WhoAmIService) -> Operation:
         tag="Tokens",
         protected=True,
         answers={200: WhoAmI},
+    )
+
+
+class Revoked(msgspec.Struct):
+    """Nothing: the status says it (RFC 7009 §2.2)."""
+
+
+def _revoke(calls: TokenCalls) -> Operation:
+    return Operation(
+        method="POST",
+        path=REVOKE_PATH,
+        operation_id="revoke",
+        handler=calls.answer_revoke,
+        summary="End an access token of your own before its time",
+        description="Token revocation (RFC 7009). 200 also for a text that is no living token of the client's.",
+        tag="Tokens",
+        error_format="oauth",
+        durable_refusals=True,
+        body=TokenCallParameters,
+        body_media_types=(FORM, JSON),
+        answers={200: Revoked},
+        refusals=("token_type_unsupported", *_TOKEN_CALL_REFUSALS),
+    )
+
+
+def _introspect(calls: TokenCalls) -> Operation:
+    return Operation(
+        method="POST",
+        path=INTROSPECT_PATH,
+        operation_id="introspect",
+        handler=calls.answer_introspect,
+        summary="Ask what an access token of your tenant is worth now",
+        description="Token introspection (RFC 7662). Anything else is `active: false`, whoever it belongs to.",
+        tag="Tokens",
+        error_format="oauth",
+        body=TokenCallParameters,
+        body_media_types=(FORM, JSON),
+        answers={200: Introspection},
+        refusals=_TOKEN_CALL_REFUSALS,
+    )
+
+
+def _resource_metadata(documents: Documents) -> Operation:
+    return Operation(
+        method="GET",
+        path=RESOURCE_METADATA_PATH,
+        operation_id="resourceMetadata",
+        handler=documents.answer_resource_metadata,
+        summary="Protected resource metadata (RFC 9728)",
+        tag="Discovery",
+        answers={200: ResourceMetadata},
     )
 
 

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Protocol
 from urllib.parse import unquote, unquote_plus
 
 from omnilab.crypto.secret import Secret
 from omnilab.errors import OmniLabError, RequestError, TokenRefusedError
 from omnilab.tokens.model.request import Presented
-from omnilab.tokens.routes.body import TokenParameters
 
 
-def find_presented(authorization: bytes | None, parameters: TokenParameters) -> tuple[Presented, ...]:
+class ClientParameters(Protocol):
+    """The body's part of a client's credentials; empty where it has none."""
+
+    @property
+    def client_id(self) -> str: ...
+    @property
+    def client_secret(self) -> str: ...
+
+
+def find_presented(authorization: bytes | None, parameters: ClientParameters) -> tuple[Presented, ...]:
     """The readings of the one credential of a request, likeliest first.
 
     Raises TokenRefusedError `credential_missing` or `two_authentication_methods`; RequestError for a broken header.
@@ -37,7 +46,7 @@ def find_presented(authorization: bytes | None, parameters: TokenParameters) -> 
     return readings
 
 
-def claimed_client_id(authorization: bytes | None, parameters: TokenParameters) -> str | None:
+def claimed_client_id(authorization: bytes | None, parameters: ClientParameters) -> str | None:
     """Whose credential it says it is; proves nothing."""
     if parameters.client_id:
         return parameters.client_id
@@ -110,7 +119,7 @@ def _two_methods(found: str) -> TokenRefusedError:
     )
 
 
-def _missing(parameters: TokenParameters) -> TokenRefusedError:
+def _missing(parameters: ClientParameters) -> TokenRefusedError:
     absent = " and ".join(name for name in ("client_id", "client_secret") if not getattr(parameters, name))
     return TokenRefusedError(
         "credential_missing",

@@ -9,7 +9,7 @@ The usual body — the documented JSON, nothing else in it — is read in one pa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -37,6 +37,19 @@ class TokenParameters(msgspec.Struct, gc=False):
         return f"TokenParameters(client_id={self.client_id!r}, client_secret='**********')"
 
 
+class TokenCallParameters(msgspec.Struct, gc=False):
+    """The body of a call about one token (RFC 7009 §2.1, RFC 7662 §2.1)."""
+
+    token: Annotated[str, Meta(description="The access token.")]
+    client_id: str
+    client_secret: str
+    token_type_hint: Annotated[str, Meta(description="Taken and not needed.", examples=["access_token"])] = ""
+
+    def __repr__(self) -> str:
+        return f"TokenCallParameters(client_id={self.client_id!r}, token='**********')"
+
+
+Parameters = TypeVar("Parameters", TokenParameters, TokenCallParameters)
 NAMES = TokenParameters.__struct_fields__
 _usual = msgspec.json.Decoder(TokenParameters)
 
@@ -57,9 +70,15 @@ def form_or_json(exchange: Exchange) -> str:
 
 def read_parameters(body: bytes, kind: str) -> TokenParameters:
     """The parameters of a body of this media type; absent ones are empty. Raises RequestError."""
-    if kind == JSON:
-        return _read_usual_json(body) or _gather(json_object(body).items())
-    return _gather(_form_pairs(body))
+    usual = _read_usual_json(body) if kind == JSON else None
+    return usual or read_careful(body, kind, TokenParameters)
+
+
+def read_careful(body: bytes, kind: str, wanted: type[Parameters]) -> Parameters:
+    """The parameters of a call of this kind, whatever else came; absent ones are empty. Raises RequestError."""
+    names = wanted.__struct_fields__
+    pairs = json_object(body).items() if kind == JSON else _form_pairs(body, names)
+    return wanted(**_gather(pairs, names))
 
 
 def _read_usual_json(body: bytes) -> TokenParameters | None:
@@ -78,20 +97,20 @@ def _read_usual_json(body: bytes) -> TokenParameters | None:
     return read
 
 
-def _form_pairs(body: bytes) -> list[tuple[str, str]]:
+def _form_pairs(body: bytes, names: tuple[str, ...]) -> list[tuple[str, str]]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
     except UnicodeDecodeError:
         _malformed("The form is not UTF-8; send UTF-8.", "bytes that are not UTF-8")
     except ValueError:
         _malformed("The form has too many fields; send the documented ones.", f"more than {_FORM_FIELDS} fields")
-    _refuse_repeated(pairs)
+    _refuse_repeated(pairs, names)
     return pairs
 
 
-def _gather(pairs: Iterable[tuple[str, Any]]) -> TokenParameters:
+def _gather(pairs: Iterable[tuple[str, Any]], names: tuple[str, ...]) -> dict[str, str]:
     """The known ones of all that came. Raises RequestError naming every bad one."""
-    values = dict.fromkeys(NAMES, "")
+    values = dict.fromkeys(names, "")
     bad: list[FieldError] = []
     for name, value in pairs:
         if name not in values:
@@ -103,7 +122,7 @@ def _gather(pairs: Iterable[tuple[str, Any]]) -> TokenParameters:
             values[name] = value
     if bad:
         _invalid(bad)
-    return TokenParameters(**values)
+    return values
 
 
 def _problem_of(value: object) -> str:
@@ -114,12 +133,12 @@ def _problem_of(value: object) -> str:
     return ""
 
 
-def _refuse_repeated(pairs: list[tuple[str, str]]) -> None:
+def _refuse_repeated(pairs: list[tuple[str, str]], names: tuple[str, ...]) -> None:
     """Unknown parameters may not come twice either: RFC 6749 §3.2 makes no difference."""
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
-            shown = name if name in NAMES else "a parameter"
+            shown = name if name in names else "a parameter"
             raise RequestError(
                 "parameter_repeated",
                 f"The request gives {shown} more than once; send each parameter once.",

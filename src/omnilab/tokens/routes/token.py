@@ -106,9 +106,9 @@ def check_parameters(parameters: TokenParameters) -> None:
         )
 
 
-def check_query(query: bytes) -> None:
+def check_query(query: bytes, names: tuple[str, ...] = NAMES) -> None:
     """Parameters belong in the body: a URL ends up in logs (RFC 6749 §2.3.1). Raises RequestError."""
-    named = {name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)} & set(NAMES)
+    named = {name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)} & set(names)
     if named:
         shown = ", ".join(sorted(named))
         raise RequestError(

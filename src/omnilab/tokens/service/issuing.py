@@ -111,6 +111,18 @@ class TokenService:
         await self._record(request, template, now_ms)
         return IssuedToken(template.answer(unsigned.sign()), template.subject)
 
+    async def authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
+        """Who asks, for the calls about a token that is there already: proof and standing as for a new one."""
+        client, secret = await self._authenticate(request)
+        now_ms = self._clock.now_ms()
+        try:
+            decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
+        except OmniLabError as error:
+            error.subject = subject_of(client, secret)
+            raise
+        self._uses.used(client.tenant.tenant_id, secret.secret_id, now_ms, request.address)
+        return client, secret
+
     async def refuse_browser(self, request: TokenRequest) -> NoReturn:
         """Refuse a request that a browser sent; a right secret in it counts as exposed from now on."""
         refusal = TokenRefusedError(
