@@ -15,7 +15,7 @@ import typer
 from omnilab.cli.output import REFUSED, UNAVAILABLE, USAGE, answering, fail
 
 if TYPE_CHECKING:
-    from omnilab.client import OmniLab, OmniLabError
+    from omnilab.client import OmniLab, OmniLabError, Options
 
 _PANEL = "Your credentials"
 
@@ -53,23 +53,27 @@ class Place:
     base_url: str | None
     allow_http: bool
 
+    def options(self) -> Options:
+        """What is given, as the SDK takes it."""
+        given = {
+            "client_id": self.client_id,
+            "client_secret_file": self.secret_file,
+            "audience": self.audience,
+            "base_url": self.base_url,
+        }
+        options: Options = {"allow_http": self.allow_http}
+        options |= {name: value for name, value in given.items() if value}  # type: ignore[typeddict-item]
+        return options
+
 
 @contextmanager
 def calling(place: Place, *, as_json: bool) -> Iterator[OmniLab]:
     """An SDK client; its errors become words and an exit code: 2 settings, 3 no answer, 1 any other refusal."""
-    from omnilab.client import OmniLab, OmniLabError, Options
+    from omnilab.client import OmniLab, OmniLabError
 
-    given = {
-        "client_id": place.client_id,
-        "client_secret_file": place.secret_file,
-        "audience": place.audience,
-        "base_url": place.base_url,
-    }
-    options: Options = {"allow_http": place.allow_http}
-    options |= {name: value for name, value in given.items() if value}  # type: ignore[typeddict-item]
     with answering(as_json):
         try:
-            with OmniLab(**options) as client:
+            with OmniLab(**place.options()) as client:
                 yield client
         except OmniLabError as error:
             _fail(error, as_json=as_json)

@@ -34,10 +34,11 @@ VERBS = {
     "serve": "Serve the platform over HTTP.",
     "demo": "A development environment with real bookings, and a curl session to paste.",
     "seed": "Bulk data for tests and benchmarks (development only).",
+    "doctor": "For integrators: what stands between your program and its first booking, and how to mend it.",
     "token": "For integrators: an access token, ready for a header or explained.",
 }
 # These open no platform, and whoever runs them has no ticket.
-INTEGRATORS = ("api", "token")
+INTEGRATORS = ("api", "doctor", "token")
 _WHO_PANEL = "Who asks (recorded with every change; required in production)"
 
 

@@ -86,10 +86,11 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     if not settings.base_url.startswith("https:"):
         return {"limits": _LIMITS, "trust_env": False, "verify": False}
     # Reading the list of authorities takes 30 ms: once for all pools.
-    return {"limits": _LIMITS, "verify": httpx.create_ssl_context(), "proxy": _proxy(settings.base_url)}
+    return {"limits": _LIMITS, "verify": httpx.create_ssl_context(), "proxy": proxy_of(settings.base_url)}
 
 
-def _proxy(base_url: str) -> str | None:
+def proxy_of(base_url: str) -> str | None:
+    """The environment's proxy for an https URL, as a URL; None where there is none for this host."""
     host = httpx.URL(base_url).host
     if proxy_bypass(host):
         return None

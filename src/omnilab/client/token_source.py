@@ -97,7 +97,9 @@ class TokenSource:
             if told is not None:
                 return told
             asked_at = self._clock.now()
-            outcome = yield Send("POST", TOKEN_PATH, body=self._body(secret), deadline=flight.deadline)
+            outcome = yield Send(
+                "POST", TOKEN_PATH, body=token_request(self._settings, secret), deadline=flight.deadline
+            )
             token = self._token_of(outcome, epoch=epoch, asked_at=asked_at)
             if token is not None:
                 return token
@@ -153,15 +155,13 @@ class TokenSource:
         chance = self._clock.chance(0.0, 1.0)
         return AccessToken(text, epoch=epoch, requested_at=asked_at, lifetime_seconds=lifetime, chance=chance)
 
-    def _body(self, secret: Hidden[str]) -> Hidden[bytes]:
-        settings = self._settings
-        return Hidden(
-            msgspec.json.encode(
-                {
-                    "client_id": settings.client_id,
-                    "client_secret": secret.reveal(),
-                    "audience": settings.audience,
-                    "grant_type": "client_credentials",
-                }
-            )
-        )
+
+def token_request(settings: Settings, secret: Hidden[str]) -> Hidden[bytes]:
+    """The body of a token request."""
+    given = {
+        "client_id": settings.client_id,
+        "client_secret": secret.reveal(),
+        "audience": settings.audience,
+        "grant_type": "client_credentials",
+    }
+    return Hidden(msgspec.json.encode(given))

@@ -105,7 +105,7 @@ class FakeState:
     def __init__(self, *, tenant: str = "acme", lifetime_seconds: float = 3600) -> None:
         self.tenant = tenant
         self.client_id = "cli_0000000000000000000fake"
-        self.client_secret = "omni_dev_fakefakefakefakefakefakefakefakefakefakefak000000"
+        self.client_secret = "omni_dev_fakefakefakefakefakefakefakefakefakefakefak0d19WF"
         self.audience = f"urn:omnilab:development:{tenant}"
         self.base_url = "http://omnilab.localhost"
         self.lifetime_seconds = lifetime_seconds
