@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from omnilab.bookings.model.booking import ListQuery
+from omnilab.bookings.routes.requests import LIST_READER, read_list
 from omnilab.bookings.store import count_statement, list_statement
+from omnilab.errors import RequestError
 from tests.bookings.rig import ACME, HOUR_MS, OTHER, START_MS, Rig, new_database, with_rig
 
 
@@ -119,3 +123,25 @@ def test_every_list_is_a_range_of_an_index(tmp_path: Path, shape: tuple[bool, bo
         else:
             assert "USING PRIMARY KEY (tenant_id=? AND external_id=?" in plan
     connection.close()
+
+
+QUERIES = st.builds(
+    lambda name, value, more: f"{name}={value}{more}".encode(),
+    st.sampled_from(["external_id", "external_id", "external_id", "externalid", ""]),
+    st.text("abcXYZ019._~:@-+%&= /", max_size=12)
+    | st.integers(250, 260).map(lambda length: "x" * length)
+    | st.sampled_from(["omni_dev_" + "aB3" * 16, "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl", "a%40b.example"]),
+    st.sampled_from(["", "", "", "&page_size=3", "&external_id=x", "\n"]),
+)
+
+
+@given(QUERIES)
+def test_the_usual_query_is_read_as_the_strict_reader_reads_it(query: bytes) -> None:
+    assert _read_by(read_list, query) == _read_by(lambda each: LIST_READER.read(each).query(), query)
+
+
+def _read_by(read: Callable[[bytes], ListQuery], query: bytes) -> object:
+    try:
+        return read(query)
+    except RequestError as error:
+        return error.code, error.detail

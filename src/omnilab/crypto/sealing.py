@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import os
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -80,4 +81,12 @@ def new_master_key_text() -> str:
 
 def keyed_digest(key: bytes, data: bytes) -> bytes:
     """HMAC-SHA-256, 32 bytes."""
-    return hmac.digest(key, data, "sha256")
+    mac = _keyed(key).copy()
+    mac.update(data)
+    return mac.digest()
+
+
+@lru_cache(maxsize=1_024)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """The HMAC with its key set up: a third of what `hmac.digest` takes, which also lets go of the interpreter lock."""
+    return hmac.new(key, digestmod="sha256")

@@ -11,6 +11,7 @@ from omnilab.audit.model.record import (
     is_request_id,
     rfc3339,
 )
+from omnilab.audit.model.template import RecordTemplate
 from omnilab.audit.model.trace import expand_checks, fix_of, present
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "AuditRecord",
     "Check",
     "Outcome",
+    "RecordTemplate",
     "decode",
     "encode",
     "expand_checks",

@@ -76,6 +76,10 @@ class AuditService(Inquiry):
         record = masked(record)
         self._buffer.add((record.tenant_id, record.request_id, record.outcome, encode(record)))
 
+    def record_encoded_later(self, tenant_id: str, request_id: str, body: bytes) -> None:
+        """As `record_later`, under the terms of `record_encoded`."""
+        self._buffer.add((tenant_id, request_id, "granted", body))
+
     def record_in(self, tx: Transaction, record: AuditRecord) -> None:
         """Record in the transaction of the change itself."""
         record = masked(record)

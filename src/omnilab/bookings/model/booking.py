@@ -68,8 +68,7 @@ class ListFilters:
 NO_FILTERS = ListFilters()
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """One page of one contact's bookings."""
 
     external_id: str

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(24 * 60)]
-_SECONDS = [f"{second:02}" for second in range(60)]
-_FRACTIONS = [f".{ms:03}Z" for ms in range(1000)]
+_HOUR_MS = 3_600_000
+_SECONDS_OF_HOUR = [f"{second // 60:02}:{second % 60:02}" for second in range(3600)]
+_FRACTIONS = ["Z", *(f".{ms:03}Z" for ms in range(1, 1000))]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _EARLIEST_MS = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
@@ -26,20 +26,19 @@ _LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)\Z", re.ASCII)
 
 
 @lru_cache(maxsize=4_096)
-def _day_text(day: int) -> str:
+def _hour_text(hour: int) -> str:
+    day, hour_of_day = divmod(hour, 24)
     # isoformat pads the year to four digits; strftime("%Y") does not on every platform.
-    return date.fromordinal(_EPOCH_DAY + day).isoformat()
+    return f"{date.fromordinal(_EPOCH_DAY + day).isoformat()}T{hour_of_day:02}:"
 
 
 def time_text(at_ms: int) -> str:
     """The time as RFC 3339 in UTC, with milliseconds only where there are some: `2026-12-01T10:00:00Z`.
 
-    Put together from its parts: less than half of what `datetime` takes.
+    Put together from its parts: a fraction of what `datetime` takes.
     """
-    seconds, ms = divmod(at_ms, 1000)
-    day, second = divmod(seconds, 86_400)
-    minute, second = divmod(second, 60)
-    return _day_text(day) + _MINUTES[minute] + _SECONDS[second] + (_FRACTIONS[ms] if ms else "Z")
+    hour, rest = divmod(at_ms, _HOUR_MS)
+    return f"{_hour_text(hour)}{_SECONDS_OF_HOUR[rest // 1000]}{_FRACTIONS[rest % 1000]}"
 
 
 #: The same for times that many bookings share, such as those of their slots.

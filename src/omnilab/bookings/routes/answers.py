@@ -6,7 +6,7 @@ bookings that share them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -52,38 +52,30 @@ class BookingsPage(msgspec.Struct, frozen=True, gc=False):
 _encode = msgspec.json.Encoder().encode
 
 
-def booking_answer(row: Booking | Row) -> BookingAnswer:
-    """A booking, or a row in the order of `Booking`'s fields, as callers see it."""
-    (
-        booking_id, status, external_id, interaction_id, event_id, title, location,
-        slot_id, start, end, ticket_type, created, cancelled, checked_in,
-    ) = row  # fmt: skip
-    return BookingAnswer(
-        booking_id,
-        status,
-        external_id,
-        interaction_id,
-        event_id,
-        title,
-        location,
-        slot_id,
-        shared_time_text(start),
-        shared_time_text(end),
-        ticket_type,
-        time_text(created),
-        None if cancelled is None else time_text(cancelled),
-        None if checked_in is None else time_text(checked_in),
-    )
+def booking_answers(rows: Iterable[Booking | Row]) -> list[BookingAnswer]:
+    """Bookings, or rows in the order of `Booking`'s fields, as callers see them."""
+    return [
+        BookingAnswer(
+            booking_id, status, external_id, interaction_id, event_id, title, location, slot_id,
+            shared_time_text(start), shared_time_text(end), ticket_type, time_text(created),
+            None if cancelled is None else time_text(cancelled),
+            None if checked_in is None else time_text(checked_in),
+        )
+        for (
+            booking_id, status, external_id, interaction_id, event_id, title, location, slot_id,
+            start, end, ticket_type, created, cancelled, checked_in,
+        ) in rows
+    ]  # fmt: skip
 
 
 def encode_booking(booking: Booking) -> bytes:
     """The body of a write's answer."""
-    return _encode(booking_answer(booking))
+    return _encode(booking_answers([booking])[0])
 
 
 def bookings_page(rows: Sequence[Row], total_count: int, *, page_number: int, page_size: int) -> BookingsPage:
     """A page as callers see it."""
-    return BookingsPage([booking_answer(row) for row in rows], page_number, page_size, total_count)
+    return BookingsPage(booking_answers(rows), page_number, page_size, total_count)
 
 
 def encode_page(rows: Sequence[Row], total_count: int, *, page_number: int, page_size: int) -> bytes:

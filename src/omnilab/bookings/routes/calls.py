@@ -9,10 +9,10 @@ from omnilab.bookings.routes.answers import BookingAnswer, BookingsPage, encode_
 from omnilab.bookings.routes.requests import (
     CANCEL_READER,
     CREATE_READER,
-    LIST_READER,
     CancelBody,
     CreateBody,
     ListParameters,
+    read_list,
 )
 from omnilab.bookings.service.calls import CANCEL, CREATE, LIST, BookingService, CallOrigin, Repeat
 from omnilab.errors import FieldError, RequestError
@@ -33,7 +33,7 @@ class BookingRoutes:
         self._service = service
 
     async def list_bookings(self, exchange: Exchange) -> None:
-        query = LIST_READER.read(exchange.query_string).query()
+        query = read_list(exchange.query_string)
         rows, total = await self._service.fetch(_origin(exchange), query)
         await exchange.answer(200, encode_page(rows, total, page_number=query.page_number, page_size=query.page_size))
 
