@@ -13,8 +13,8 @@ import pytest
 import typer
 import typer.main
 
+from omnilab.cli import entry, output
 from omnilab.cli import main as door
-from omnilab.cli import output
 from omnilab.errors import ConflictError, FieldError, ProvisioningError, UnavailableError
 from tests.harness import Omnilab
 
@@ -65,7 +65,10 @@ def test_every_command_takes_json_and_who_asks_and_says_what_it_is(path: tuple[s
 
 
 # What only a server, a migration, a terminal or somebody's first log line needs.
-HEAVY = ("alembic", "httpx", "jinja2", "limits", "prometheus_client", "rich", "starlette", "structlog", "uvloop")
+HEAVY = (
+    *("alembic", "httpx", "jinja2", "limits", "prometheus_client", "rich", "starlette", "structlog", "uvloop"),
+    "sqlalchemy.dialects.postgresql",
+)
 
 
 def _loaded_by(*arguments: str, omnilab: Omnilab | None = None) -> tuple[str, set[str]]:
@@ -84,6 +87,29 @@ def test_help_lists_everything_without_loading_the_houses() -> None:
     assert not loaded & {"omnilab.installation", "omnilab.app", "asyncio", "sqlalchemy", "cryptography", *HEAVY}
     for name in (*door.NOUNS, *door.VERBS):
         assert name in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "plain"),
+    [
+        ("serve", True),
+        ("serve --host 127.0.0.1 --port 0 --workers 2 --json", True),
+        ("serve --host ::1 --port 8080", True),
+        ("serve --port 60000", False),
+        ("serve --port -1", False),
+        ("serve --port", False),
+        ("serve --workers 0", False),
+        ("serve --workers 60", False),
+        ("serve --help", False),
+        ("serve --jsn", False),
+        ("serve now", False),
+        ("--operator me serve", False),
+        ("demo", False),
+        ("", False),
+    ],
+)
+def test_serving_plainly_asked_for_begins_at_once(words: str, plain: bool) -> None:
+    assert entry.plain_serve(words.split()) is plain
 
 
 def test_a_command_loads_nothing_that_it_does_not_need(omnilab: Omnilab) -> None:

