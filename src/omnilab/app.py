@@ -51,6 +51,7 @@ from omnilab.web.pages import error_pages
 
 _log = structlog.get_logger("omnilab.app")
 _PRUNE_SECONDS = 3600
+_DAY_MS = 86_400_000
 
 
 @dataclass(kw_only=True)
@@ -122,6 +123,8 @@ class Platform(Installation):
             await asyncio.sleep(_PRUNE_SECONDS)
             await self.db.write(lambda tx: prune_changes(tx, self.clock.now_ms()))
             await self.revoked_tokens.sweep(self.db)
+            if self.settings.audit_retention_days is not None:
+                await self.audit.retain(self.clock.now_ms() - self.settings.audit_retention_days * _DAY_MS, actor=None)
 
 
 async def _kept_running(task: Callable[[], object]) -> None:

@@ -218,3 +218,35 @@ def test_verify_names_the_place_of_tampering(omnilab: Omnilab) -> None:
     assert words.returncode == 1
     assert finding["chain_id"] in words.stdout
     assert finding["request_id"] in words.stdout
+
+
+def test_an_export_is_checked_on_a_machine_that_has_nothing_of_ours(omnilab: Omnilab, tmp_path_factory: Any) -> None:
+    omnilab.create_tenant("acme")
+    made = cli(omnilab, "audit", "export", "audit.jsonl")
+    assert made["intact"] is True
+    key = cli(omnilab, "audit", "public-key")["public_key"]
+    assert made["public_key"] == key
+    assert run(omnilab, "audit", "public-key")[1].strip() == key
+    assert cli(omnilab, "audit", "export", "audit.jsonl", expect=1)["error"]["code"] == "file_exists"
+    elsewhere = Omnilab(tmp_path_factory.mktemp("auditor"))
+    text = (omnilab.directory / "audit.jsonl").read_text()
+    (elsewhere.directory / "copy.jsonl").write_text(text)
+    check = ("audit", "verify-export", "copy.jsonl", "--public-key", key)
+    assert elsewhere.cli(*check)["records"] == made["records"]
+    (elsewhere.directory / "copy.jsonl").write_text(text.replace("Acme", "Amce"))
+    found = cli(elsewhere, *check, expect=1)
+    assert found["intact"] is False
+    line = found["faults"][0]["first_line"]
+    assert "Acme" in text.splitlines()[line - 1]
+    code, words = run(elsewhere, *check)
+    assert code == 1
+    assert f"line {line}" in words
+    assert not (elsewhere.directory / ".omnilab").exists()
+
+
+def test_retention_takes_an_age_of_a_day_or_more(omnilab: Omnilab) -> None:
+    omnilab.create_tenant("acme")
+    assert cli(omnilab, "audit", "retain", "--older-than", "400d")["removed"] == 0
+    for age in ("23h", "1", "soon"):
+        assert cli(omnilab, "audit", "retain", "--older-than", age, expect=2)["error"]["code"] == "usage"
+    assert cli(omnilab, "audit", "verify")["intact"] is True

@@ -150,6 +150,7 @@ def test_what_was_not_tampered_with_is_intact(filled: Path) -> None:
         "chains": 3,
         "records": 18,
         "checkpoints": 6,
+        "removed_by_retention": 0,
         "findings": [],
         "more_findings": 0,
     }

@@ -1,4 +1,4 @@
-"""The tables of the durable record: one row a decision, and the head of every chain."""
+"""The tables of the durable record: one row a decision, and the head of every chain and where retention cut it."""
 
 from __future__ import annotations
 
@@ -41,5 +41,17 @@ audit_chains = Table(
     Column("head_position", BigInteger, nullable=False),  # the newest record's place
     Column("head_at", BigInteger, nullable=False),  # when it last took a record that is no checkpoint
     Column("head_seal", LargeBinary, nullable=False),  # HMAC-SHA-256 over the rest of this row and the newest link
+    sqlite_with_rowid=False,
+)
+
+# One row a chain that retention has cut: the walk begins after it. Without the key none can be made or moved.
+audit_cuts = Table(
+    "audit_cuts",
+    metadata,
+    Column("chain_id", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),  # the last record that retention let go of
+    Column("link", LargeBinary, nullable=False),  # and its link
+    Column("seal", LargeBinary, nullable=False),
+    Column("cut_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

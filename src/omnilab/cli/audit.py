@@ -1,6 +1,6 @@
 """`omnilab audit …`: why a request was answered as it was, what goes wrong for a tenant, and whether records hold.
 
-Reads only; nothing here is written, not even a record.
+Reads only, but for `retain`; nothing else is written, not even a record.
 """
 
 from __future__ import annotations
@@ -8,14 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from omnilab.audit.model import AuditRecord, Outcome, is_request_id, present, rfc3339
 from omnilab.audit.service import RecordQuery
-from omnilab.cli.audit_text import causes_text, decision_text, records_text, verification_text
-from omnilab.cli.output import JsonFlag, progress, run
+from omnilab.cli.audit_text import (
+    causes_text,
+    decision_text,
+    examination_text,
+    export_text,
+    records_text,
+    verification_text,
+)
+from omnilab.cli.output import REFUSED, JsonFlag, answering, emit, progress, run
 from omnilab.cli.session import Session
 from omnilab.errors import ProvisioningError
 
@@ -26,6 +34,7 @@ _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Since = Annotated[str, typer.Option("--since", help="RFC 3339, or so long ago: 15m (units s m h d).")]
+NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")]
 Tenant = Annotated[str, typer.Option("--tenant", metavar="KEY", help="The tenant's key.")]
 
 
@@ -107,6 +116,75 @@ def verify(ctx: typer.Context, as_json: JsonFlag = False) -> None:
             return (await audit.verify(advance=advance)).document()
 
     run(ctx, action, as_json=as_json, people=verification_text, failed=lambda document: not document["intact"])
+
+
+@app.command("export")
+def export(ctx: typer.Context, file: NewFile, as_json: JsonFlag = False) -> None:
+    """Write all records as signed JSON lines, for an auditor or for keeping elsewhere; exit code 1 if they do not hold.
+
+    What was lost after the last export kept outside the database cannot be told: export often, and keep it elsewhere.
+    """
+
+    async def action(session: Session) -> Document:
+        audit, settings = session.platform.audit, session.platform.settings
+        about = {"environment": settings.environment, "issuer": settings.public_url}
+        with progress("Exporting", await audit.count_records()) as advance:
+            found = await audit.export(file, about, advance=advance)
+        return {"file": str(file), "public_key": audit.public_key, **found.document()}
+
+    run(ctx, action, as_json=as_json, people=export_text, failed=lambda document: not document["intact"])
+
+
+@app.command("public-key")
+def public_key(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+    """Print the key that checks this installation's exports; give it to the auditor by another way than the export."""
+
+    async def action(session: Session) -> Document:
+        return {"public_key": session.platform.audit.public_key, "algorithm": "Ed25519"}
+
+    run(ctx, action, as_json=as_json, people=lambda document: str(document["public_key"]))
+
+
+@app.command("verify-export")
+def verify_export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What audit export wrote.")],
+    *,
+    key: Annotated[str, typer.Option("--public-key", metavar="KEY", help="What audit public-key printed.")],
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--earlier", metavar="FILE", help="An export kept from before: nothing it saw may be gone."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check an export without a database and without any secret; exit code 1 and the place if it does not hold."""
+    from omnilab.audit.service.export import examination_document, examine_file
+
+    with answering(as_json):
+        document = examination_document(examine_file(file, key, earlier=earlier))
+        emit(document, as_json=as_json, people=examination_text)
+        if not document["intact"]:
+            raise typer.Exit(REFUSED)
+
+
+@app.command("retain")
+def retain(
+    ctx: typer.Context,
+    older_than: Annotated[str, typer.Option("--older-than", help="Let go of what is older: 400d (units h d).")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove old records for good; what stays can still be verified. OMNILAB_AUDIT_RETENTION_DAYS does it by itself."""
+    age = _AGO.fullmatch(older_than)
+    if age is None or timedelta(**{_UNITS[age[2]]: int(age[1])}) < timedelta(days=1):
+        raise typer.BadParameter(f"--older-than takes an age of a day or more, such as 400d, not {older_than!r}")
+
+    async def action(session: Session) -> Document:
+        before_ms = _since(older_than)(session.platform.clock.now_ms())
+        actor = session.actor
+        with progress("Letting go") as advance:
+            done = await session.platform.audit.retain(before_ms, actor=actor, advance=advance)
+        return {"before": rfc3339(before_ms), "removed": done.removed, "chains_cut": done.chains_cut}
+
+    run(ctx, action, as_json=as_json)
 
 
 def _records(records: list[AuditRecord]) -> Document:

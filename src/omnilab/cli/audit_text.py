@@ -48,6 +48,8 @@ def causes_text(document: Document) -> str:
 def verification_text(document: Document) -> str:
     """What was walked, and each place that does not hold."""
     walked = f"{document['records']} records ({document['checkpoints']} checkpoints) in {document['chains']} chains"
+    if document["removed_by_retention"]:
+        walked += f", {document['removed_by_retention']} older ones let go of by retention"
     if document["intact"]:
         return f"Intact: {walked}. Nothing was changed, removed, reordered or put in."
     lines = [f"Tampered: {walked}."]
@@ -58,6 +60,32 @@ def verification_text(document: Document) -> str:
         lines.append(f"  chain {finding['chain_id']}, record {place}{request}: {finding['meaning']}")
     if document["more_findings"]:
         lines.append(f"  and {document['more_findings']} more")
+    return "\n".join(lines)
+
+
+def export_text(document: Document) -> str:
+    """What was exported, and how it is checked."""
+    check = f"omnilab audit verify-export {document['file']} --public-key {document['public_key']}"
+    return f"{verification_text(document)}\nWritten to {document['file']}. Check it anywhere with\n  {check}"
+
+
+def examination_text(document: Document) -> str:
+    """Whether an export is as it was written, and whether the chains held when it was."""
+    about = f"{document['records']} records in {document['chains']} chains of {document['issuer']}"
+    about += f" ({document['environment']}), exported at {document['exported_at']}"
+    lines = [f"Intact: {about}. The file is as it was written."] if document["intact"] else [f"Not intact: {about}."]
+    for fault in document["faults"]:
+        first, last = fault["first_line"], fault["last_line"]
+        place = f"line {first}" if first == last else f"lines {first} to {last}"
+        chain = f" (chain {fault['chain_id']}, about record {fault['position']})" if fault["chain_id"] else ""
+        lines.append(f"  {place}{chain}: {fault['meaning']}")
+    if document["more_faults"]:
+        lines.append(f"  and {document['more_faults']} more")
+    if document["file_intact"] and not document["chains_intact"]:
+        lines.append("The file is as it was written, but the chains did not hold when it was:")
+        lines += [
+            f"  chain {each['chain_id']}, record {each['position']}: {each['meaning']}" for each in document["findings"]
+        ]
     return "\n".join(lines)
 
 

@@ -76,6 +76,8 @@ class Settings:
     """Tokens for all clients of one tenant, likewise."""
     tenant_api_quota: str | None = "12000/minute"
     """API calls of all clients of one tenant, likewise."""
+    audit_retention_days: int | None = None
+    """Audit records older than this are let go of once an hour; `off` = kept for ever (the default)."""
     metrics_port: int | None = None
     """A port of its own for `/metrics`; `off` = none (the default). Development answers it on the public port too."""
     metrics_host: str = "127.0.0.1"

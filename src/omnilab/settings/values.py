@@ -113,6 +113,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "client_api_quota": _quota,
     "tenant_token_quota": _quota,
     "tenant_api_quota": _quota,
+    "audit_retention_days": _number(1, 36_500, may_be_off=True),
     "metrics_port": _number(1, 65535, may_be_off=True),
     "metrics_host": _address,
     "drain_seconds": _number(1, 3600),

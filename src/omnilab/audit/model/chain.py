@@ -13,7 +13,7 @@ _HASH = "sha256"
 class ChainKey:
     """The installation's chain key, and one key derived from it for each purpose."""
 
-    __slots__ = ("_claims", "_heads", "_links")
+    __slots__ = ("_claims", "_cuts", "_heads", "_links", "_statements")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
@@ -22,6 +22,8 @@ class ChainKey:
         self._links = new(digest(key, b"omnilab audit links", _HASH), digestmod=_HASH)
         self._heads = digest(key, b"omnilab audit heads", _HASH)
         self._claims = digest(key, b"omnilab audit claims", _HASH)
+        self._cuts = digest(key, b"omnilab audit cuts", _HASH)
+        self._statements = digest(key, b"omnilab audit statements", _HASH)
 
     def origin(self, chain_id: str, started_at: int) -> bytes:
         """The link before a chain's first record."""
@@ -40,6 +42,14 @@ class ChainKey:
         """What stands in `audit_chains.head_seal`: an older or a made-up head does not pass for the newest."""
         position, head_at, link = head
         return digest(self._heads, f"{chain_id}\0{started_at}\0{position}\0{head_at}\0".encode() + link, _HASH)
+
+    def seal_cut(self, chain_id: str, position: int, link: bytes) -> bytes:
+        """What stands in `audit_cuts.seal`: only who has the key can say that records were let go of by retention."""
+        return digest(self._cuts, f"{chain_id}\0{position}\0".encode() + link, _HASH)
+
+    def statement_seed(self) -> bytes:
+        """The private key (Ed25519, 32 bytes) that signs exports, so that a public key is enough to check one."""
+        return self._statements
 
     def claim(self, text: str) -> str:
         """The HMAC under which an unproved claim is kept when its text may be a secret."""

@@ -18,11 +18,13 @@ CHANGED = "changed"
 EXTRA = "extra"
 HEAD = "head"
 CHAIN_MISSING = "chain_missing"
+CUT = "cut"
 PROBLEMS = {
     MISSING: "removed: the chain has a gap here",
     CHANGED: "does not fit the chain: changed, moved or put in by someone without the key",
     EXTRA: "put in: another record already holds this place",
     HEAD: "the chain's head does not hold: changed, rewound or removed, or the chain's end was cut off",
+    CUT: "the mark that retention let go of the records before here does not hold: changed, or put in without the key",
     CHAIN_MISSING: "a checkpoint saw this chain up to here, but it is gone, cut off, or another stands in its place",
 }
 
@@ -36,6 +38,15 @@ class Finding:
     position: int
     last: int
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where retention cut a chain: the last record it let go of. `seal` is `ChainKey.seal_cut` of the rest."""
+
+    position: int
+    link: bytes
+    seal: bytes
 
 
 class ChainedRow(Protocol):
@@ -56,9 +67,12 @@ class ChainedRow(Protocol):
 
 
 class ChainWalk:
-    """One chain, walked from its first record to its last. `started_at` is None where the chain has no head."""
+    """One chain, walked from its first record, or from the cut that retention made, to its last.
 
-    def __init__(self, key: ChainKey, chain_id: str, started_at: int | None) -> None:
+    `started_at` is None where the chain has no head.
+    """
+
+    def __init__(self, key: ChainKey, chain_id: str, started_at: int | None, cut: Cut | None = None) -> None:
         self._key = key
         self.chain_id = chain_id
         self.position = 0
@@ -68,6 +82,14 @@ class ChainWalk:
         self.checkpoints = 0
         # What may be the link before the next record; none = unknown, then its own link cannot be judged.
         self._links: tuple[bytes, ...] = () if started_at is None else (key.origin(chain_id, started_at),)
+        if cut is not None:
+            self._begin_after(cut)
+
+    def _begin_after(self, cut: Cut) -> None:
+        if cut.seal == self._key.seal_cut(self.chain_id, cut.position, cut.link):
+            self.position, self._links = cut.position, (cut.link,)
+        else:
+            self._found(CUT, cut.position)
 
     def feed(self, rows: Iterable[ChainedRow]) -> None:
         """Take the next records, in the order of their positions; all that claim one position in one call."""

@@ -7,16 +7,20 @@ Promises that a record handed to `record` or `record_in` is durable once the com
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, client_mark
 from omnilab.audit.model.flood import Flood, flood_record
-from omnilab.audit.model.record import AuditRecord, encode
+from omnilab.audit.model.record import Actor, AuditRecord, encode, rfc3339
 from omnilab.audit.service.buffer import RecordBuffer
 from omnilab.audit.service.checkpoints import INTERVAL_SECONDS, Checkpoints
+from omnilab.audit.service.export import Exporter
 from omnilab.audit.service.inquiry import Inquiry
 from omnilab.audit.service.masking import masked
+from omnilab.audit.service.retention import Retained, Retention
 from omnilab.audit.service.verification import Verification, Verifier
 from omnilab.audit.store.chains import Chains
 from omnilab.audit.store.sink import AuditSink
@@ -103,6 +107,37 @@ class AuditService(Inquiry):
     async def verify(self, *, advance: Callable[[int], None] = lambda _: None) -> Verification:
         """Walk every chain. `advance` is told how many more records were walked. Raises UnavailableError."""
         return await Verifier(Chains(self._db), self._key, advance=advance).verify()
+
+    @property
+    def public_key(self) -> str:
+        """What checks this installation's exports."""
+        return Exporter(Chains(self._db), self._key).public_key
+
+    async def export(
+        self, path: Path, about: Mapping[str, Any], *, advance: Callable[[int], None] = lambda _: None
+    ) -> Verification:
+        """Write every record to a new file that can be checked without us; see `Exporter.write`."""
+        about = {**about, "exported_at": rfc3339(self._clock.now_ms())}
+        return await Exporter(Chains(self._db), self._key).write(path, about, advance=advance)
+
+    async def retain(
+        self, before_ms: int, *, actor: Actor | None, advance: Callable[[int], None] = lambda _: None
+    ) -> Retained:
+        """Let go of what was recorded before this time; see `Retention.run`. A run that removed any is recorded."""
+        request_id, now_ms = self._ids(), self._clock.now_ms()
+        result = await Retention(self._db, self._key, self._clock).run(before_ms, advance=advance)
+        if result.removed:
+            record = AuditRecord(
+                request_id=request_id,
+                occurred_at=now_ms,
+                tenant_id=PLATFORM_TENANT,
+                endpoint="audit:retain",
+                outcome="granted",
+                details={"before": rfc3339(before_ms), "removed": result.removed, "chains_cut": result.chains_cut},
+                actor=actor,
+            )
+            await self.record(record)
+        return result
 
     async def _write_checkpoints(self) -> None:
         while True:

@@ -6,14 +6,15 @@ number of records. What was lost after the last checkpoint kept outside the data
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.record import request_time, rfc3339
-from omnilab.audit.model.walk import CHAIN_MISSING, HEAD, MISSING, PROBLEMS, ChainWalk, Finding
-from omnilab.audit.store.chains import PAGE_ROWS, Chains
+from omnilab.audit.model.walk import CHAIN_MISSING, HEAD, MISSING, PROBLEMS, ChainWalk, Cut, Finding
+from omnilab.audit.store.chains import PAGE_ROWS, ChainedRow, ChainHead, Chains
+from omnilab.errors import UnavailableError
 
 _FINDINGS_KEPT = 100
 _FIRST = -(2**63)
@@ -26,6 +27,7 @@ class Verification:
     chains: int = 0
     records: int = 0
     checkpoints: int = 0
+    removed_by_retention: int = 0
     findings: list[Finding] = field(default_factory=list)
     more_findings: int = 0
 
@@ -46,15 +48,30 @@ class Verification:
             "chains": self.chains,
             "records": self.records,
             "checkpoints": self.checkpoints,
+            "removed_by_retention": self.removed_by_retention,
             "findings": [_present(finding) for finding in self.findings],
             "more_findings": self.more_findings,
         }
 
 
+class Listener(Protocol):
+    """Sees each chain as it is walked: the export, which so writes down exactly what was verified."""
+
+    def begin_chain(self, chain_id: str, started_at: int | None, cut: Cut | None) -> None: ...
+
+    def take_rows(self, rows: Sequence[ChainedRow]) -> None: ...
+
+    def end_chain(self, head: ChainHead | None) -> None: ...
+
+
 class Verifier:
     """Walks every chain of the database, then what the checkpoints saw."""
 
-    def __init__(self, chains: Chains, key: ChainKey, *, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, chains: Chains, key: ChainKey, *, advance: Callable[[int], None], listener: Listener | None = None
+    ) -> None:
+        self._listener = listener
+        self._cuts: dict[str, Cut] = {}
         self._chains = chains
         self._key = key
         self._advance = advance
@@ -81,7 +98,23 @@ class Verifier:
         return self._result
 
     async def _walk(self, chain_id: str, started_at: int | None) -> ChainWalk:
-        walk = ChainWalk(self._key, chain_id, started_at)
+        while True:
+            cut = await self._chains.find_cut(chain_id)
+            walk = await self._walk_from(cut, chain_id, started_at)
+            if not walk.findings or await self._chains.find_cut(chain_id) == cut:
+                break
+            # Retention took records away under our feet: what is missing is not missing.
+            if self._listener is not None:
+                raise UnavailableError("retention cut a chain while it was read: run the command again")
+        if cut is not None:
+            self._cuts[chain_id] = cut
+            self._result.removed_by_retention += cut.position
+        return walk
+
+    async def _walk_from(self, cut: Cut | None, chain_id: str, started_at: int | None) -> ChainWalk:
+        walk = ChainWalk(self._key, chain_id, started_at, cut)
+        if self._listener is not None:
+            self._listener.begin_chain(chain_id, started_at, cut)
         walk.add_misplaced(await self._chains.list_misplaced(chain_id))
         first = _FIRST
         while True:
@@ -89,7 +122,7 @@ class Verifier:
             head = await self._chains.find_head(chain_id)
             if head is None:
                 walk.lack_head()
-                return walk
+                break
             if head.head_position <= walk.position or not await self._chains.list_rows(chain_id, first):
                 walk.end(
                     head_position=head.head_position,
@@ -97,7 +130,10 @@ class Verifier:
                     head_seal=head.head_seal,
                     started_at=head.started_at,
                 )
-                return walk
+                break
+        if self._listener is not None:
+            self._listener.end_chain(head)
+        return walk
 
     async def _walk_on(self, walk: ChainWalk, first: int) -> int:
         """Walk to the end as it is now; returns the first position not yet read."""
@@ -108,6 +144,8 @@ class Verifier:
                 # Others may claim the last position too: they must be judged together.
                 rows = [row for row in rows if row.position != rows[-1].position]
             walk.feed(rows)
+            if self._listener is not None:
+                self._listener.take_rows(rows)
             self._result.records += len(rows)
             self._advance(len(rows))
             if rows:
@@ -129,6 +167,12 @@ class Verifier:
         return any(first <= position <= last for first, last in self._gaps.get(chain_id, ()))
 
     async def _look_up(self, chain_id: str, position: int, link: str) -> None:
+        cut = self._cuts.get(chain_id)
+        if cut is not None and position <= cut.position:
+            # Of what retention let go of, only the last link is still known.
+            if position == cut.position and cut.link != bytes.fromhex(link):
+                self._result.add([Finding(CHAIN_MISSING, chain_id, position, position)])
+            return
         rows = [row for row in await self._chains.list_rows(chain_id, position) if row.position == position]
         if not any(row.link == bytes.fromhex(link) for row in rows):
             self._result.add([Finding(CHAIN_MISSING, chain_id, position, position)])

@@ -13,7 +13,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from omnilab.audit.tables import audit_chains, audit_records
+from omnilab.audit.model.walk import Cut
+from omnilab.audit.tables import audit_chains, audit_cuts, audit_records
 from omnilab.storage.database import Reader
 from omnilab.storage.statement import Row, Statement
 
@@ -96,6 +97,12 @@ _ROWS = Statement(
     "wanted",
     "first",
 )
+_CUT = Statement(
+    select(audit_cuts.c.position, audit_cuts.c.link, audit_cuts.c.seal).where(
+        audit_cuts.c.chain_id == bindparam("wanted")
+    ),
+    "wanted",
+)
 # SQLite sorts texts and blobs after all numbers.
 _MISPLACED = Statement(
     select(_records.request_id)
@@ -142,6 +149,11 @@ class Chains:
     async def find_head(self, chain_id: str) -> ChainHead | None:
         row = await self._reader.fetch_one(_HEAD, chain_id)
         return None if row is None else _head(row)
+
+    async def find_cut(self, chain_id: str) -> Cut | None:
+        """Where retention cut this chain."""
+        row = await self._reader.fetch_one(_CUT, chain_id)
+        return None if row is None else Cut(*row)
 
     async def list_rows(self, chain_id: str, first: int) -> list[ChainedRow]:
         """A page of the records of a chain from position `first` on."""
