@@ -18,7 +18,6 @@ machine's date does not matter. An island: imports nothing else of OmniLab's.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from omnilab.client.async_client import AsyncBookings, AsyncListing, AsyncOmniLab
@@ -95,9 +94,6 @@ __all__ = [
     "UnavailableError",
     "FieldProblem",
 ]
-
-# Whoever wants to hear what the SDK logs configures logging; it never writes to stderr by itself.
-logging.getLogger("omnilab.client").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:

@@ -11,8 +11,9 @@ once for one key and answers repetitions with the first answer.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from omnilab.client.answers import Reader, may_repeat, trouble_of, unreadable, wants_new_token
 from omnilab.client.backoff import pause_before

@@ -14,11 +14,14 @@ a door (`threads.py`, `tasks.py`) does what is asked, in its own colour. So ther
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
 
 from omnilab.client.hidden import Hidden
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -63,8 +66,7 @@ class Answer:
         return f"<answer {self.status}, {len(self.body)} bytes>"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """No answer. `sent` is False where the request certainly never left."""
 
     kind: Literal["connect", "timeout", "broken", "unreadable"]
@@ -72,15 +74,13 @@ class Failure:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """Wait a while."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Fly:
+class Fly(msgspec.Struct, frozen=True):
     """Run another flow: `now` in this thread (or in a task of its own, which a cancelled caller does not take along),
     else in the background. `landed` is called once, however the flow ends.
     """
@@ -90,8 +90,7 @@ class Fly:
     now: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Wait for a flight of this or another thread, task or event loop."""
 
     landing: Future[None]

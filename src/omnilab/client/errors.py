@@ -26,19 +26,17 @@ No error holds a request, a token or a secret, and none has one behind it as its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
+class FieldProblem(msgspec.Struct, frozen=True):
     """One bad field of a call: its name, and what to fix."""
 
     field: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """What went wrong, as plain data: it can be kept and raised again in any thread.
 
     retry_after_seconds: when the other side wants to be asked again. status: None where no answer came.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from omnilab.client.errors import Trouble
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # A flight whose thread or event loop died without a word is given up this long after its own time was over.
 _GRACE_SECONDS = 5.0
@@ -26,6 +29,8 @@ class Flight:
         self.deadline = deadline
         self.outdated = False
         self.trouble: Trouble | None = None
+        from concurrent.futures import Future  # noqa: PLC0415 - the doors have loaded it; importing the SDK must not
+
         self.landing: Future[None] = Future()
         # From now on nobody can cancel it: a waiter that goes away must not take the others along.
         self.landing.set_running_or_notify_cancel()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from omnilab.client.clock import Clock
 from omnilab.client.errors import ConfigurationError
@@ -52,8 +53,7 @@ class Options(TypedDict, total=False):
     """For tests."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What one client works with. `base_url` has no slash at its end."""
 
     client_id: str

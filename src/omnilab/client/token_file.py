@@ -7,7 +7,6 @@ as absent. Needs `cryptography` and `fcntl`; both are looked for when a client i
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +17,7 @@ import msgspec
 from omnilab.client.clock import random_bytes
 from omnilab.client.errors import ConfigurationError
 from omnilab.client.hidden import Hidden
+from omnilab.client.log import log
 from omnilab.client.settings import Settings
 from omnilab.client.token import AccessToken
 
@@ -27,8 +27,6 @@ _MAX_BYTES = 65_536
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A link that somebody else put in the way is not followed; the descriptor is not inherited by other programs.
 _SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
-_log = logging.getLogger("omnilab.client")
 
 
 class _Kept(msgspec.Struct):
@@ -151,7 +149,7 @@ class TokenFile:
     def _complain(self, error: OSError) -> None:
         if self.works:
             self.works = False
-            _log.warning("the shared token file %s cannot be used: %s", self._path, type(error).__name__)
+            log().warning("the shared token file %s cannot be used: %s", self._path, type(error).__name__)
 
 
 def _boot_id() -> str:

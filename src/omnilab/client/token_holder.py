@@ -11,7 +11,6 @@ share one holder.
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from omnilab.client.answers import may_repeat
@@ -20,14 +19,13 @@ from omnilab.client.codes import NO_ANSWER, error_of_token
 from omnilab.client.effects import Flow, Fly, Wait
 from omnilab.client.errors import OmniLabError, Trouble
 from omnilab.client.flight import Flight
+from omnilab.client.log import log
 from omnilab.client.settings import Settings
 from omnilab.client.token import AccessToken
 from omnilab.client.token_source import TokenSource
 
 # After a forced renewal whose token was refused too: an API that refuses everything must not cost a token a call.
 DISTRUST_SECONDS = 10.0
-
-_log = logging.getLogger("omnilab.client")
 
 
 class TokenHolder:
@@ -81,7 +79,7 @@ class TokenHolder:
             if dead:
                 self._token = None
             outdated, self._flight = self._flight, None
-        _log.info("the access token was refused and is given up")
+        log().info("the access token was refused and is given up")
         if outdated is not None:
             outdated.outdated = True
             outdated.land()

@@ -6,8 +6,6 @@ not hammer the token service with them. Which token is in use is decided by `tok
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
 from omnilab.client.answers import may_repeat, read_grant, trouble_of, unreadable
@@ -17,6 +15,7 @@ from omnilab.client.effects import Answer, Failure, Flow, Pause, Send
 from omnilab.client.errors import ConfigurationError, Trouble
 from omnilab.client.flight import Flight
 from omnilab.client.hidden import Hidden
+from omnilab.client.log import log
 from omnilab.client.settings import Settings
 from omnilab.client.token import AccessToken
 from omnilab.client.token_file import FileLock, TokenFile
@@ -26,8 +25,6 @@ TOKEN_PATH = "/v1/oauth:token"
 LOCK_WAIT_SECONDS = 10.0
 LOCK_WAIT_WHEN_FORCED_SECONDS = 2.0
 LONGEST_REFUSAL_SECONDS = 30.0
-
-_log = logging.getLogger("omnilab.client")
 
 
 class TokenSource:
@@ -141,7 +138,7 @@ class TokenSource:
         if wait is not None:
             self._not_before = self._clock.now() + wait
             self._last = trouble, secret
-        _log.warning(
+        log().warning(
             "no token: %s (status %s, request id %s)", trouble.code, trouble.status or "none", trouble.request_id
         )
         return trouble
