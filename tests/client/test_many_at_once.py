@@ -50,30 +50,6 @@ def listed(client: OmniLab) -> int:
     return len(list(client.bookings.list(CONTACT)))
 
 
-def test_200_cold_threads_ask_for_one_token() -> None:
-    fake = FakeOmniLab()
-    fake.add_booking(CONTACT)
-    with fake.serve(), OmniLab(environ=fake.environ) as client:
-        assert in_threads(200, lambda _: listed(client)) == [1] * 200
-    assert fake.token_requests == 1
-
-
-def test_2000_cold_tasks_ask_for_one_token() -> None:
-    fake = FakeOmniLab()
-    fake.add_booking(CONTACT)
-
-    async def main() -> list[int]:
-        async def one(client: AsyncOmniLab) -> int:
-            return len([booking async for booking in client.bookings.list(CONTACT)])
-
-        async with AsyncOmniLab(environ=fake.environ) as client:
-            return await asyncio.gather(*(one(client) for _ in range(2000)))
-
-    with fake.serve():
-        assert asyncio.run(main()) == [1] * 2000
-    assert fake.token_requests == 1
-
-
 def test_an_expiry_under_load_costs_one_renewal_and_no_call() -> None:
     fake = FakeOmniLab(lifetime_seconds=100)
     fake.add_booking(CONTACT)

@@ -71,6 +71,14 @@ class OmniLabAuth(httpx.Auth):
             await self._tasks.run(self._sign(request, since=token.epoch + 1))
             yield request
 
+    def close(self) -> None:
+        """Close the connections of its own token requests. It can be used again."""
+        self._threads.close()
+
+    async def aclose(self) -> None:
+        """The same for those of this event loop."""
+        await self._tasks.close()
+
     def _sign(self, request: httpx.Request, since: int = 0) -> Flow[AccessToken]:
         origin = _origin(request.url)
         if origin not in self._origins:
