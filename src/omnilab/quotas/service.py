@@ -99,6 +99,11 @@ class QuotaService:
             "resets_in_seconds": quota.window_seconds if window is None else whole_seconds(window.closes_at - now),
         }
 
+    @property
+    def counts_failures(self) -> bool:
+        """Whether failed authentications are limited at all."""
+        return self._failures.is_on
+
     async def failed_authentication(self, address: str, client_id: str) -> Verdict:
         """Count a wrong secret. address: as `Exchange.address_group` has it; client_id: as claimed.
 

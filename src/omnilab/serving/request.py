@@ -18,6 +18,9 @@ _CLOSE = (b"connection", b"close")
 _CLOSE_LINE = b"connection: close\r\n"
 _CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
 _BODILESS = (204, 304)
+_SPLIT = "a header of the answer holds a line break"
+#: An ASGI extension of this server: the request itself, with its body read, and an answer given in one call.
+WHOLE = "omnilab.whole"
 
 
 def scope_of(transport: asyncio.Transport) -> dict[str, Any]:
@@ -85,11 +88,40 @@ class Request:
         scope["raw_path"] = raw_path
         scope["path"] = unquote(path) if "%" in path else path
         scope["query_string"] = query
+        scope["extensions"] = {WHOLE: self}
         if version != "1.1":
             scope["http_version"] = version
             self.last = True
         self.scope = scope
         return True
+
+    def whole_body(self) -> bytes:
+        """The whole body. Instead of `receive`."""
+        self._received = True
+        return self._body
+
+    def answer(self, status: int, fixed: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Give the whole answer in one write. Instead of two messages to `send`.
+
+        fixed: header lines that hold nothing of the request, each with its line end; headers: all others.
+        """
+        lines = [_STATUS_LINES[status], self._connection.date(), fixed]
+        if headers:
+            text = b"".join([b"%b: %b\r\n" % header for header in headers])
+            if text.count(b"\n") != len(headers) or text.count(b"\r") != len(headers):
+                raise RuntimeError(_SPLIT)
+            lines.append(text)
+        if _CLOSE in headers:
+            self.last = True
+        elif self._connection.ends_with(self):
+            self.last = True
+            lines.append(_CLOSE_LINE)
+        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        if self.scope["method"] != "HEAD":
+            lines.append(body)
+        self.begun = True
+        self._connection.write(b"".join(lines))
+        self._complete()
 
     async def receive(self) -> Message:
         """The whole body at once; asked again, it waits until the client has gone or the answer is complete."""
@@ -132,6 +164,9 @@ class Request:
                 self._resumed = asyncio.get_running_loop().create_future()
                 await self._resumed
             return
+        self._complete()
+
+    def _complete(self) -> None:
         self.complete = True
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
@@ -158,7 +193,7 @@ class Request:
         # A line break in a value would let it write headers of its own (response splitting).
         if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines):
             self.begun = False
-            raise RuntimeError("a header of the answer holds a line break")
+            raise RuntimeError(_SPLIT)
         if self.scope["method"] == "HEAD":
             return text + b"\r\n"
         return text + b"\r\n" + self._part(body, more=more)

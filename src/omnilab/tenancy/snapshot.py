@@ -78,6 +78,14 @@ class Snapshot:
             raise UnavailableError("the snapshot follows no change feed")
         await self._feed.catch_up()
 
+    def known_credential(self, client_id: str, digest: bytes) -> tuple[ClientEntry, SecretEntry] | None:
+        """`find_credential` where memory may be trusted and has it; None says nothing."""
+        feed = self._feed
+        if feed is None or not feed.fresh():
+            return None
+        found = self._picture.credential(digest, touch=not self._complete)
+        return found if found is not None and found[0].client_id == client_id else None
+
     async def find_credential(self, client_id: str, digest: bytes) -> tuple[ClientEntry, SecretEntry] | None:
         """The client and the credential with this digest, in whatever state; None for a wrong one.
 

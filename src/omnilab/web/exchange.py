@@ -8,7 +8,8 @@ been judged, and that the body is never longer than asked for. Made for the hot 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +24,15 @@ Header = tuple[bytes, bytes]
 
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 _NO_STORE: Header = (b"cache-control", b"no-store")
-_JSON: Header = (b"content-type", b"application/json")
+_NO_EXTENSIONS: dict[str, Any] = {}
+
+
+class WholeRequest(Protocol):
+    """What our own server offers beside ASGI's messages: the body at once, and an answer in one call."""
+
+    def whole_body(self) -> bytes: ...
+
+    def answer(self, status: int, fixed: bytes, headers: list[Header], body: bytes) -> None: ...
 
 
 class ClientGoneError(Exception):
@@ -43,6 +52,7 @@ class Exchange:
     __slots__ = (
         "_body",
         "_by_name",
+        "_repeats",
         "address",
         "address_group",
         "caller",
@@ -83,6 +93,7 @@ class Exchange:
         self.status = 0
         self.code = ""
         self._by_name: dict[bytes, bytes] | None = None
+        self._repeats = False
         self._body: bytes | None = None
 
     def header(self, name: bytes) -> bytes | None:
@@ -93,8 +104,9 @@ class Exchange:
         by_name = self._by_name
         if by_name is None:
             by_name = self._by_name = dict(self.scope["headers"])
+            self._repeats = len(by_name) != len(self.scope["headers"])
         value = by_name.get(name)
-        if value is not None and len(by_name) != len(self.scope["headers"]) and len(self.headers(name)) > 1:
+        if self._repeats and value is not None and len(self.headers(name)) > 1:
             raise RequestError(
                 "request_malformed",
                 f"The header {name.decode('latin-1').title()} is given more than once; send it once.",
@@ -118,15 +130,25 @@ class Exchange:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared[:12]) > limit:
             raise _too_large(limit, f"{declared[:12].decode()} bytes declared")
+        whole = self._whole()
+        body = await self._received_body(limit) if whole is None else whole.whole_body()
+        if len(body) > limit:
+            raise _too_large(limit, f"{len(body)} bytes")
+        self._body = body
+        return body
+
+    def _whole(self) -> WholeRequest | None:
+        """The server's own request, where the server is ours: it has the whole body, and takes a whole answer."""
+        found: WholeRequest | None = self.scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
+        return found
+
+    async def _received_body(self, limit: int) -> bytes:
         message = await self.receive()
         if message["type"] != "http.request":
             raise ClientGoneError
         body: bytes = message.get("body", b"")
         if message.get("more_body", False):
             body = await self._rest_of_body(body, limit)
-        if len(body) > limit:
-            raise _too_large(limit, f"{len(body)} bytes")
-        self._body = body
         return body
 
     async def _rest_of_body(self, first: bytes, limit: int) -> bytes:
@@ -151,18 +173,30 @@ class Exchange:
     ) -> None:
         """Send the one answer. `Cache-Control` is `no-store` unless `headers` brings its own."""
         self.status = status
-        head: list[Header] = [
-            _JSON if content_type == b"application/json" else (b"content-type", content_type),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", self.request_id.encode()),
-            _NOSNIFF,
-            *self.extra_headers,
-            *headers,
-        ]
-        if not headers or not any(name == b"cache-control" for name, _ in headers):
-            head.append(_NO_STORE)
+        own = [(b"x-request-id", self.request_id.encode()), *self.extra_headers]
+        whole = self._whole()
+        if whole is not None:
+            whole.answer(status, _lines(content_type, tuple(headers)), own, body)
+            return
+        head = [*_head(content_type, headers), *own, (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": status, "headers": head})
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+
+def _head(content_type: bytes, headers: Sequence[Header]) -> list[Header]:
+    """The headers of an answer that hold nothing of its request."""
+    kept_out = () if any(name == b"cache-control" for name, _ in headers) else (_NO_STORE,)
+    return [(b"content-type", content_type), _NOSNIFF, *headers, *kept_out]
+
+
+@lru_cache(maxsize=256)
+def _lines(content_type: bytes, headers: tuple[Header, ...]) -> bytes:
+    """The same as lines, made once. Raises RuntimeError for a line break, which would begin a header of its own."""
+    head = _head(content_type, headers)
+    text = b"".join([b"%b: %b\r\n" % header for header in head])
+    if text.count(b"\n") != len(head) or text.count(b"\r") != len(head):
+        raise RuntimeError("a header of the answer holds a line break")
+    return text
 
 
 def _too_large(limit: int, found: str) -> RequestError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from msgspec import Meta
@@ -70,7 +70,7 @@ def form_or_json(exchange: Exchange) -> str:
 
 def read_parameters(body: bytes, kind: str) -> TokenParameters:
     """The parameters of a body of this media type; absent ones are empty. Raises RequestError."""
-    usual = _read_usual_json(body) if kind == JSON else None
+    usual = _read_usual_json(body) if kind == JSON else _read_usual_form(body)
     return usual or read_careful(body, kind, TokenParameters)
 
 
@@ -95,6 +95,28 @@ def _read_usual_json(body: bytes) -> TokenParameters | None:
     if body.count(b'"') != quotes or b"\\" in body:
         return None
     return read
+
+
+def _read_usual_form(body: bytes) -> TokenParameters | None:
+    """The documented parameters, each once and with a printable value, and nothing else; or None."""
+    values: dict[str, str] = {}
+    try:
+        for part in body.decode("ascii").split("&"):
+            name, _, value = part.partition("=")
+            if name not in NAMES or name in values:
+                return None
+            if "%" in value or "+" in value:
+                value = unquote_plus(value, errors="strict")
+            if not value.isprintable():
+                return None
+            values[name] = value
+    except UnicodeDecodeError:
+        return None
+    found = values.get
+    return TokenParameters(
+        found("grant_type", ""), found("client_id", ""), found("client_secret", ""), found("audience", ""),
+        found("scope", ""), found("resource", ""),
+    )  # fmt: skip
 
 
 def _form_pairs(body: bytes, names: tuple[str, ...]) -> list[tuple[str, str]]:
