@@ -17,14 +17,16 @@ from omnilab.client.token_file import TokenFile
 from tests.client.by_hand import ENVIRON, HandClock, Stage, granted
 
 PROGRAM = """
-import sys
+import os, sys
 from omnilab.client import OmniLab
-client = OmniLab()
+sharing = OmniLab()
+alone = OmniLab(environ={name: value for name, value in os.environ.items() if name != "OMNILAB_TOKEN_CACHE"})
 print("ready", flush=True)
 for line in sys.stdin:
+    calls, _, how = line.strip().partition(" ")
+    client = alone if how == "alone" else sharing
     try:
-        calls = int(line)
-        for _ in range(calls):
+        for _ in range(int(calls)):
             client.whoami()
         print(client.access_token().reveal(), flush=True)
     except Exception as error:
@@ -33,7 +35,10 @@ for line in sys.stdin:
 
 
 class Process:
-    """A program of an integrator's; it calls when told to, and tells which token it used."""
+    """A program of an integrator's; it calls so many times when told to, and tells which token it used.
+
+    `3 alone` is three calls without the file that processes share.
+    """
 
     def __init__(self, environ: dict[str, str]) -> None:
         self.process = subprocess.Popen(
@@ -76,10 +81,10 @@ def settings_of(path: Path, **environ: str) -> tuple[TokenFile, Settings]:
     return TokenFile(path, settings), settings
 
 
-def test_eight_cold_processes_ask_for_one_token(tmp_path: Path) -> None:
+def test_a_token_and_its_successor_are_asked_for_once_by_all_processes(tmp_path: Path) -> None:
     fake = FakeOmniLab()
     with fake.serve() as environ:
-        processes = [Process(environ | {"OMNILAB_TOKEN_CACHE": str(tmp_path / "token")}) for _ in range(8)]
+        processes = [Process(environ | {"OMNILAB_TOKEN_CACHE": str(tmp_path / "token")}) for _ in range(3)]
         try:
             assert {each.hear() for each in processes} == {"ready"}
             for calls in (3, 3):

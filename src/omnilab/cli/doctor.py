@@ -63,4 +63,7 @@ def _verdict(report: Report) -> str:
     if report.cause is None:
         return "Nothing is wrong."
     found = f"{report.cause.check}: {report.cause.code}"
-    return f"Calls work. Look at {found}." if report.healthy else f"The fault is {found}."
+    if report.healthy:
+        return f"Calls work. Look at {found}."
+    others = [each.check for each in report.checks if each.status == "fail" and each.check != report.cause.check]
+    return f"The fault is {found}." + (f" Mend too: {', '.join(others)}." if others else "")

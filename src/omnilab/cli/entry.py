@@ -39,6 +39,10 @@ def main() -> None:
 
         del sys.argv[1]
         sys.exit(serve())
-    from omnilab.cli.main import main as command_line
-
+    try:
+        from omnilab.cli.main import main as command_line
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        sys.exit("The commands are not installed: pip install 'omnilab[cli]' for token, api and doctor.")
     command_line()

@@ -86,6 +86,9 @@ def answering(as_json: bool) -> Iterator[None]:
         fail(error.code, words, exit_code=code, as_json=as_json)
     except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
         raise
+    except ModuleNotFoundError as error:
+        words = f"This command needs {error.name}, which is not installed: pip install 'omnilab[server]'."
+        fail("not_installed", words, exit_code=UNAVAILABLE, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last resort of a program: say it in words, keep the trace on stderr
         import traceback
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from packaging.requirements import Requirement
 from omnilab.client.codes import API_CODES, TOKEN_CODES
 from omnilab.client.doctor import CHECKS
 from omnilab.client.doctor.remedies import REMEDIES
+from omnilab.clock import SystemClock
 from omnilab.crypto.client_secret import checksum
 from tests.client.doctor.clinic import DOMAIN, Ask, Clinic
 from tests.harness import Credentials
@@ -94,6 +96,16 @@ def test_the_state_of_the_client(clinic: Clinic, ask: Ask, fault: str) -> None:
     assert told.report["cause"]["fix"]
 
 
+def test_a_clock_that_is_off_does_not_hide_what_stops_calls(
+    clinic: Clinic, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SystemClock.now_ms
+    monkeypatch.setattr(SystemClock, "now_ms", lambda self: real(self) + 600_000)
+    told = ask(OMNILAB_AUDIENCE="urn:omnilab:development:nobody")
+    assert (told.code, told.cause, told.of("fail")) == (1, ("audience", "audience_unknown"), ["clock", "audience"])
+    assert told.text.endswith("The fault is audience: audience_unknown. Mend too: clock.\n")
+
+
 def test_another_environments_secret(ask: Ask) -> None:
     of_production = "omni_prd_" + "Q" * 43
     told = ask(OMNILAB_CLIENT_SECRET=of_production + checksum(of_production))
@@ -161,20 +173,44 @@ def packages_of(*names: str) -> set[str]:
     return {module for module, homes in found if seen & {home.lower().replace("_", "-") for home in homes}}
 
 
-def test_it_needs_the_sdk_and_a_command_line_and_no_service(clinic: Clinic) -> None:
-    """With the packages of `omnilab[cli]` alone: whatever else is installed cannot be imported."""
-    program = """
+# Whatever else is installed cannot be imported.
+ONLY = """
 import sys
-allowed = set(sys.argv.pop(1).split())
+allowed = set(sys.argv.pop(1).split()) | {"omnilab"}
 class Only:
     def find_spec(self, name, path=None, target=None):
         root = name.partition(".")[0]
         if root not in allowed | sys.stdlib_module_names and not root.startswith("_sysconfigdata"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Only())
+"""
+SDK = """
+import time
+from omnilab.client import OmniLab
+from omnilab.client.doctor import diagnose
+with OmniLab() as client:
+    print(client.whoami().tenant, diagnose({}, wall_clock=time.time).healthy)
+"""
+COMMANDS = """
 from omnilab.cli.main import main
 main(sys.argv[1:])
 """
+
+
+@pytest.mark.parametrize(
+    ("installed", "program", "words"),
+    [
+        (("httpx", "msgspec"), SDK, []),
+        (("httpx", "msgspec", "typer"), COMMANDS, ["doctor", "--json"]),
+        (("httpx", "msgspec", "typer"), COMMANDS, ["token", "--json"]),
+        (("httpx", "msgspec", "typer"), COMMANDS, ["api", "list-bookings", "contact-1", "--json"]),
+    ],
+    ids=["sdk", "doctor", "token", "api"],
+)
+def test_it_needs_its_own_packages_and_no_others(
+    clinic: Clinic, installed: tuple[str, ...], program: str, words: list[str]
+) -> None:
+    """The bare package is enough for the SDK, `omnilab[cli]` for the commands."""
     who = clinic.good
     environ = {
         "OMNILAB_CLIENT_ID": who.client_id,
@@ -182,14 +218,29 @@ main(sys.argv[1:])
         "OMNILAB_AUDIENCE": who.audience,
         "OMNILAB_BASE_URL": clinic.omnilab.url,
     }
-    allowed = packages_of("httpx", "msgspec", "typer") | {"omnilab"}
+    allowed = packages_of(*installed)
     assert "cryptography" not in allowed
-    for words in (["doctor"], ["token"], ["api", "list-bookings", "contact-1"]):
-        done = subprocess.run(
-            [sys.executable, "-c", program, " ".join(allowed), *words, "--json"],
-            env=os.environ | environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), (words, done.stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY + program, " ".join(allowed), *words],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert program != SDK or done.stdout == "acme True\n"
+
+
+@pytest.mark.parametrize(
+    ("installed", "words"),
+    [(("httpx", "msgspec"), "omnilab[cli]"), (("httpx", "msgspec", "typer"), "omnilab[server]")],
+)
+def test_a_command_that_is_not_installed_says_what_to_install(
+    tmp_path: Path, installed: tuple[str, ...], words: str
+) -> None:
+    program = ONLY + "from omnilab.cli.entry import main\nmain()"
+    arguments = [sys.executable, "-c", program, " ".join(packages_of(*installed)), "tenants", "list"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
