@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from omnilab.client import OmniLab, OmniLabAuth, settings
+from omnilab.client.doctor import CHECKS
 from omnilab.client.testing import FakeOmniLab
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/sdk.md").read_text()
@@ -64,3 +65,8 @@ def test_every_variable_is_in_the_table() -> None:
     named = set(re.findall(r"`(OMNILAB_\w+)`", inspect.getsource(settings)))
     assert len(named) >= 6
     assert named <= set(re.findall(r"`(OMNILAB_\w+)`", PAGE))
+
+
+def test_every_check_of_the_doctor_is_named_in_its_order() -> None:
+    named = re.findall(r"`(\w+)`", PAGE.rpartition("step by step:")[2])
+    assert tuple(each for each in named if each in CHECKS) == CHECKS
