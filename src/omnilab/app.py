@@ -31,6 +31,7 @@ from omnilab.storage.database import Database
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
+from omnilab.tenancy.routes import hand_off_operation
 from omnilab.tenancy.secret_use import SecretUse
 from omnilab.tenancy.snapshot import Snapshot
 from omnilab.tokens.routes import token_operations
@@ -43,6 +44,7 @@ from omnilab.tokens.service.keyring import Keyring
 from omnilab.tokens.service.revocation import RevocationService, RevokedTokens
 from omnilab.web.addresses import AddressRules
 from omnilab.web.application import Application, Parts
+from omnilab.web.hand_off_page import hand_off_pages
 from omnilab.web.health import health_operations, metrics_operation
 from omnilab.web.hosts import HostRules
 from omnilab.web.openapi import ApiInfo, openapi_operation
@@ -52,6 +54,7 @@ from omnilab.web.pages import error_pages
 _log = structlog.get_logger("omnilab.app")
 _PRUNE_SECONDS = 3600
 _DAY_MS = 86_400_000
+_KEYS_LOOKED_AT_SECONDS = 600
 
 
 @dataclass(kw_only=True)
@@ -81,6 +84,7 @@ class Platform(Installation):
             self.secret_use.run,
             self.idempotency.run_sweeps,
             self._prune_changes,
+            self._rotate_keys,
             self._every_second,
         )
         self._tasks = [asyncio.create_task(_kept_running(task)) for task in forever]
@@ -118,6 +122,13 @@ class Platform(Installation):
         if flood is not None:
             self.audit.record_flood(flood)
 
+    async def _rotate_keys(self) -> None:
+        while (days := self.settings.key_rotation_days) is not None:
+            if await self.keys.rotate_when_due(days):
+                _log.info("signing_keys_rotated", every_days=days)
+            await asyncio.sleep(_KEYS_LOOKED_AT_SECONDS)
+        await asyncio.Event().wait()
+
     async def _prune_changes(self) -> None:
         while True:
             await asyncio.sleep(_PRUNE_SECONDS)
@@ -125,6 +136,8 @@ class Platform(Installation):
             await self.revoked_tokens.sweep(self.db)
             if self.settings.audit_retention_days is not None:
                 await self.audit.retain(self.clock.now_ms() - self.settings.audit_retention_days * _DAY_MS, actor=None)
+            await self.secret_use.prune()
+            await self.tenancy.hand_offs.prune()
 
 
 async def _kept_running(task: Callable[[], object]) -> None:
@@ -240,6 +253,7 @@ def operations_of(platform: Platform) -> list[Operation]:
         tenant_domain=settings.tenant_domain,
     )
     operations = [*calls, openapi_operation(calls, info), *health_operations(platform.ready)]
+    operations.append(hand_off_operation(platform.tenancy.hand_offs))
     if settings.environment == "development":
         operations.append(metrics_operation(lambda: b"" if platform.metrics is None else platform.metrics.render()))
     return operations
@@ -285,7 +299,7 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         ),
         observers=observers,
     )
-    return Application(operations, parts, pages=error_pages()), metrics
+    return Application(operations, parts, pages=[*error_pages(), *hand_off_pages()]), metrics
 
 
 def logs_text(settings: Settings) -> bool:

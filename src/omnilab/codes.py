@@ -209,8 +209,8 @@ _CREDENTIAL = (
     Code(
         "address_not_allowed",
         "The caller's address is not allowed",
-        "The secret was right, but the client may be used from certain network addresses only, and the request "
-        "came from another one.",
+        "The secret or the token was right, but the client may be used from certain network addresses only, and the "
+        "request came from another one. Tokens and API calls have a list each.",
         "Call from the agreed address, or ask OmniLab to add the new one. A changed proxy or NAT gateway is the "
         "usual cause.",
     ),

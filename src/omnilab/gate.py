@@ -24,6 +24,7 @@ from omnilab.guard import (
 from omnilab.guard.bearer import read_bearer, two_tokens
 from omnilab.guard.caller import named
 from omnilab.quotas import QuotaExceededError, QuotaService
+from omnilab.tenancy.model.networks import Network, is_allowed
 from omnilab.web.exchange import Exchange
 from omnilab.web.operation import Operation
 
@@ -63,6 +64,8 @@ class ClientStanding(Protocol):
     @property
     def audiences(self) -> Mapping[str, AudienceStanding]: ...
     @property
+    def api_networks(self) -> tuple[Network, ...] | None: ...
+    @property
     def token_quota(self) -> str | None: ...
     @property
     def api_quota(self) -> str | None: ...
@@ -97,6 +100,8 @@ class Gate:
         client = cast(ClientStanding, caller.standing)
         subject = Subject(client.tenant.tenant_id, caller.tenant, caller.client_id, caller.credential_id)
         exchange.caller, exchange.subject = caller, subject
+        if client.api_networks is not None and not is_allowed(exchange.address, client.api_networks):
+            raise _elsewhere(exchange.address, client.api_networks, subject)
         if endpoint is not None:
             _check_audience(endpoint, caller, client, subject)
         await self._charge(exchange, client, subject)
@@ -198,6 +203,18 @@ def _check_audience(endpoint: str, caller: Caller, client: ClientStanding, subje
         check="token_audience",
         expected=f"an audience with {endpoint}: {' '.join(sorted(right)) or 'the client has none'}",
         found=caller.audience,
+        subject=subject,
+    )
+
+
+def _elsewhere(address: str, networks: tuple[Network, ...], subject: Subject) -> RightError:
+    return RightError(
+        "address_not_allowed",
+        f"The token is right, but the client may not call from {address or 'an unknown address'}; "
+        "call from an agreed address or ask OmniLab to add this one.",
+        check="address",
+        expected=f"an address in {' '.join(str(each) for each in networks)}",
+        found=address or "none",
         subject=subject,
     )
 

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from omnilab.audit.model import Actor
 from omnilab.audit.service import AuditService
@@ -86,7 +87,9 @@ async def open_installation(settings: Settings, *, clock: Clock | None = None) -
 def _master_key(settings: Settings) -> MasterKey:
     if settings.master_key is None:
         raise ProvisioningError("not_initialised", "There is no master key yet: run `omnilab init` first.")
-    return MasterKey.parse(settings.master_key.reveal())
+    path = settings.master_key_path
+    again = None if path is None else partial(path.read_text, "ascii")
+    return MasterKey.parse(settings.master_key.reveal(), again=again)
 
 
 async def _as_installed(settings: Settings, db: Database) -> Settings:
@@ -135,12 +138,23 @@ async def _open_keys(db: Database, master_key: MasterKey) -> tuple[bytes, bytes]
     return opened[0], opened[1]
 
 
+def _place(settings: Settings) -> Place:
+    days = settings.secret_max_age_days
+    return Place(
+        environment=settings.environment,
+        issuer=settings.public_url,
+        tenant_domain=settings.tenant_domain,
+        secret_max_age_seconds=None if days is None else days * 86_400,
+        hand_off_seconds=settings.hand_off_hours * 3600,
+    )
+
+
 def _wire(settings: Settings, db: Database, *, clock: Clock, keys: tuple[MasterKey, bytes, bytes]) -> Installation:
     """Make every service, each from those it stands on."""
     master_key, pepper, chain_key = keys
     ids = RequestIds(clock)
     audit = AuditService(db, clock, ids, chain_key)
-    place = Place(environment=settings.environment, issuer=settings.public_url, tenant_domain=settings.tenant_domain)
+    place = _place(settings)
     idempotency = IdempotencyStore(db, clock)
     return Installation(
         settings=settings,
@@ -203,3 +217,25 @@ async def _install(tx: Transaction, settings: Settings, master_key: MasterKey) -
             await set_value(tx, name, base64.b64encode(sealed).decode())
             made.append(name.replace("_", " "))
     return made
+
+
+async def reseal(installed: Installation, *, actor: Actor) -> dict[str, int]:
+    """Seal everything under the first master key; what it says how many of. Running processes read on meanwhile.
+
+    What is sealed stays the same, so every credential, token and audit chain lives on. In small units: between two of
+    them others write. Raises SealBrokenError, with nothing half done: what was resealed opens, and so does the rest.
+    """
+    installed.master_key.refresh()
+    values = await installed.db.change(lambda tx: _reseal_values(tx, installed.master_key))
+    contact_keys = await installed.tenancy.tenants.reseal()
+    return await installed.keys.reseal(actor=actor, others={"installation": values, "tenants": contact_keys})
+
+
+async def _reseal_values(tx: Transaction, master_key: MasterKey) -> int:
+    count = 0
+    for name in (PEPPER, CHAIN_KEY):
+        sealed = master_key.reseal(_SEAL_KIND, name, base64.b64decode(await find_value(tx, name) or ""))
+        if sealed is not None:
+            await set_value(tx, name, base64.b64encode(sealed).decode())
+            count += 1
+    return count

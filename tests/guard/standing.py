@@ -32,6 +32,7 @@ class FakeClient:
     live: set[str] = field(default_factory=lambda: {"sec_one"})
     token_quota: str | None = None
     api_quota: str | None = None
+    api_networks: None = None
 
     def has_live_secret(self, secret_id: str) -> bool:
         return secret_id in self.live

@@ -50,13 +50,13 @@ class StillClock:
 class Estate:
     """One installation: the verbs of tenancy, and a process that follows the feed."""
 
-    def __init__(self, path: Path, *, environment: str, domain: str | None, max_clients: int) -> None:
+    def __init__(self, path: Path, place: Place, *, max_clients: int) -> None:
         self.path = path
         self.db = database_at(path)
         self.clock = StillClock()
         ids = RequestIds(self.clock)
         self.audit = AuditService(self.db, self.clock, ids, b"c" * 32)
-        self.place = Place(environment=environment, issuer="https://m2m.example", tenant_domain=domain)
+        self.place = place
         keys = (MasterKey(b"k" * 32), PEPPER)
         self.tenancy = TenancyService(self.db, clock=self.clock, ids=ids, audit=self.audit, place=self.place, keys=keys)
         self.use = SecretUse(self.db)
@@ -101,13 +101,20 @@ def tell(
     environment: str = "development",
     domain: str | None = None,
     max_clients: int = 1000,
+    secret_max_age_seconds: int | None = None,
 ) -> T:
     """Run a story in a fresh installation in a directory."""
     file = path / "omnilab.db"
     made_at(file)
 
     async def run() -> T:
-        estate = Estate(file, environment=environment, domain=domain, max_clients=max_clients)
+        place = Place(
+            environment=environment,
+            issuer="https://m2m.example",
+            tenant_domain=domain,
+            secret_max_age_seconds=secret_max_age_seconds,
+        )
+        estate = Estate(file, place, max_clients=max_clients)
         await estate.db.start()
         try:
             return await story(estate)

@@ -9,7 +9,10 @@ import pytest
 
 from omnilab.errors import UnavailableError
 from omnilab.tenancy import secret_use
+from omnilab.tenancy.model.orders import Rotation
+from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
 from omnilab.tenancy.service.means import Touched
+from omnilab.tenancy.store.secret_addresses import list_addresses
 from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, NOON, Estate, digest_of, refused, tell
 
@@ -168,3 +171,74 @@ class Broken:
 
     async def write(self, unit: object) -> None:
         raise UnavailableError("the disk is full")
+
+
+def test_rotation_is_watched_until_the_old_secret_may_go(tmp_path: Path) -> None:
+    """Told with the clock: what `secrets list` says from the rotation to the day on which nobody would notice."""
+
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id, tenant_id, old = made.client.client_id, made.client.tenant_id, made.issued.secret_id
+        secrets = estate.tenancy.secrets
+
+        async def verdicts() -> dict[str, object]:
+            await estate.use.flush()
+            return {str(each["secret_id"]): each["verdict"] for each in await secrets.list_all(client_id)}
+
+        def use(secret_id: str, *addresses: str) -> None:
+            for address in addresses:
+                estate.use.used(tenant_id, secret_id, estate.clock.ms, address)
+
+        use(old, "192.0.2.1", "2001:db8::1")
+        assert await verdicts() == {old: "in use"}
+        estate.clock.ms += 1000
+        order = Rotation(overlap_seconds=2 * 86_400, label="green")
+        new = (await secrets.rotate(client_id, order, actor=ACTOR)).secret_id
+        estate.clock.ms += DAY_MS
+        use(new, "192.0.2.1")
+        use(old, "2001:db8::2")  # another host of the same network
+        estate.clock.ms += DAY_MS + 60_001
+        assert (await verdicts())[old] == "quiet since 2030-03-18T17:46:41Z"
+        use(new, "192.0.2.1")
+        estate.clock.ms += 2 * DAY_MS
+        assert str((await verdicts())[old]).startswith("quiet since")  # the IPv6 network has not moved
+        use(new, "2001:db8::3")
+        assert (await verdicts())[old] == "safe to remove"
+        (record,) = await estate.records("secrets:rotate")
+        assert (record.secret_id, record.details["overlap_seconds"]) == (new, 2 * 86_400)
+        await secrets.revoke(client_id, old, actor=ACTOR)
+        assert await verdicts() == {old: None, new: "in use"}
+
+    tell(tmp_path, story)
+
+
+def test_the_table_of_addresses_stays_bounded(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        for number in range(KEPT_ADDRESSES + 50):
+            address = f"198.51.{number // 250}.{number % 250}"
+            estate.use.used(made.client.tenant_id, made.issued.secret_id, NOON + number, address)
+        await estate.use.flush()
+        await estate.use.prune()
+        found = await list_addresses(estate.db, made.client.tenant_id, made.client.client_id)
+        assert min(found[made.issued.secret_id].values()) == NOON + 50
+        assert len(found[made.issued.secret_id]) == KEPT_ADDRESSES
+
+    tell(tmp_path, story)
+
+
+def test_no_secret_lives_longer_than_the_deployment_lets_it(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        client_id = made.client.client_id
+        assert made.issued.expires_at == NOON + 90 * DAY_MS
+        secrets = estate.tenancy.secrets
+        shorter = await secrets.add(client_id, expires_in_seconds=86_400, actor=ACTOR)
+        assert shorter.expires_at == NOON + DAY_MS
+        longer = secrets.add(client_id, expires_in_seconds=91 * 86_400, actor=ACTOR)
+        assert "90 days" in await refused("secret_lifetime_too_long", longer)
+
+    tell(tmp_path, story, secret_max_age_seconds=90 * 86_400)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from omnilab.crypto.client_secret import new_client_secret
 from omnilab.crypto.secret import Secret
 from omnilab.errors import TokenRefusedError
+from omnilab.tenancy.model.networks import Network
 from omnilab.tokens.model.decision import Right, decide_right, decide_standing
 from omnilab.tokens.model.request import Presented, TokenRequest
 from omnilab.tokens.model.secret_text import check_secret_text
@@ -49,6 +50,7 @@ class Client:
     tenant: Tenant = field(default_factory=Tenant)
     audiences: dict[str, Audience] = field(default_factory=lambda: {"urn:a": Audience("urn:a")})
     allowed: frozenset[str] = frozenset({"bookings:read", "bookings:cancel"})
+    token_networks: tuple[Network, ...] | None = None
 
 
 def request(**changes: object) -> TokenRequest:

@@ -192,3 +192,55 @@ def test_private_keys_lie_sealed_and_open_under_their_master_key_alone(folder: P
 
     assert not any(b"PRIVATE" in each or each[:1] != b"\x01" for each in sealed)
     asyncio.run(story())
+
+
+def test_the_service_moves_on_by_itself_when_keys_are_old(folder: Path) -> None:
+    async def story(it: Running) -> None:
+        keys = it.platform.keys
+        before = {key["key_id"]: key["status"] for key in await keys.list_documents()}
+        it.clock.forward(90 * 86_400 - 1)
+        assert not await keys.rotate_when_due(90)
+        it.clock.forward(1)
+        assert await keys.rotate_when_due(90)
+        after = {key["key_id"]: key["status"] for key in await keys.list_documents()}
+        moved = {"next": "current", "current": "retired"}
+        assert {key_id: after[key_id] for key_id in before} == {key_id: moved[was] for key_id, was in before.items()}
+        assert not await keys.rotate_when_due(90)
+        assert not await keys.rotate_when_due(1)  # the new next keys have been published for no day yet
+        it.clock.forward(86_400)
+        assert await keys.rotate_when_due(1)
+
+    play(folder, story, key_rotation_days=None)
+
+
+def test_of_several_processes_one_moves_on(folder: Path) -> None:
+    async def story(it: Running) -> None:
+        it.clock.forward(91 * 86_400)
+        assert sorted(await asyncio.gather(*(it.platform.keys.rotate_when_due(90) for _ in range(3)))) == [
+            False,
+            False,
+            True,
+        ]
+
+    play(folder, story, key_rotation_days=None)
+
+
+def test_in_an_emergency_nothing_that_an_older_key_signed_counts(folder: Path) -> None:
+    async def story(it: Running) -> None:
+        client = await it.add_client("acme")
+
+        async def whoami(token: str) -> Any:
+            return await it.http.get("/v1/oauth:whoami", headers={"Authorization": f"Bearer {token}"})
+
+        token = (await it.ask(client)).json()["access_token"]
+        assert (await whoami(token)).status_code == 200
+        old = {key["key_id"] for key in await it.platform.keys.list_documents() if key["status"] == "current"}
+        await it.platform.keys.rotate(actor=ACTOR, at_once=True, revoke_old=True)
+        await it.settle()
+        answer = await whoami(token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_malformed")
+        assert not old & {key["kid"] for key in (await published(it))["keys"]}
+        assert (await whoami((await it.ask(client)).json()["access_token"])).status_code == 200
+        assert {key["status"] for key in await it.platform.keys.list_documents() if key["key_id"] in old} == {"revoked"}
+
+    play(folder, story)

@@ -182,6 +182,7 @@ def test_a_query_is_described_from_its_struct() -> None:
     assert call["security"] == [{"client_credentials": ["things:read"]}, {"access_token": []}]
     assert {"200", "400", "401", "403", "429", "503", "default"} == set(call["responses"])
     assert set(call["responses"]["403"]["content"]["application/problem+json"]["examples"]) == {
+        "address_not_allowed",
         "endpoint_not_enabled",
         "token_predates_grant",
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omnilab.cli.output import JsonFlag, describe, progress, run
-from omnilab.cli.provisioning_text import Document, columns, shown_once, switched
+from omnilab.cli.provisioning_text import Document, HandOffFlag, columns, link_shown_once, shown_once, switched
 from omnilab.cli.session import Session
 from omnilab.tenancy.model.orders import ClientChange, NewClient
 
@@ -20,6 +20,13 @@ _CONTACT = typer.Option("--technical-contact", metavar="MAIL", help="Whom to wri
 _PARTNER = typer.Option("--partner", metavar="NAME", help="The outside company that runs it.")
 _TOKEN_QUOTA = typer.Option("--token-quota", help="Tokens for this client: 600/minute, or default.")
 _API_QUOTA = typer.Option("--api-quota", help="API calls of this client: 6000/minute, or default.")
+
+_TOKEN_ADDRESS = typer.Option(
+    "--allow-token-address", metavar="CIDR", help="From where it may ask for tokens; may repeat; any = from anywhere."
+)
+_API_ADDRESS = typer.Option(
+    "--allow-api-address", metavar="CIDR", help="From where it may call the API; may repeat; any = from anywhere."
+)
 
 
 @app.command("create")
@@ -33,9 +40,12 @@ def create(
     technical_contact: Annotated[str | None, _CONTACT] = None,
     token_quota: Annotated[str | None, _TOKEN_QUOTA] = None,
     api_quota: Annotated[str | None, _API_QUOTA] = None,
+    token_address: Annotated[list[str] | None, _TOKEN_ADDRESS] = None,
+    api_address: Annotated[list[str] | None, _API_ADDRESS] = None,
+    hand_off: HandOffFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a client with its first secret, shown this once.
+    """Make a client with its first secret, shown this once, or with a one-time link to it (--hand-off).
 
     In development --allow also entitles the tenant; elsewhere the tenant must be entitled first.
     """
@@ -50,10 +60,15 @@ def create(
             technical_contact=technical_contact,
             token_quota=token_quota,
             api_quota=api_quota,
+            token_addresses=tuple(token_address or ()),
+            api_addresses=tuple(api_address or ()),
         )
-        return (await session.platform.tenancy.clients.create(order, actor=session.actor)).document()
+        clients = session.platform.tenancy.clients
+        if hand_off:
+            return await clients.create_for_hand_off(order, actor=session.actor)
+        return (await clients.create(order, actor=session.actor)).document()
 
-    run(ctx, action, as_json=as_json, people=shown_once)
+    run(ctx, action, as_json=as_json, people=link_shown_once if hand_off else shown_once)
 
 
 @app.command("list")
@@ -90,9 +105,11 @@ def update(
     technical_contact: Annotated[str | None, _CONTACT] = None,
     token_quota: Annotated[str | None, _TOKEN_QUOTA] = None,
     api_quota: Annotated[str | None, _API_QUOTA] = None,
+    token_address: Annotated[list[str] | None, _TOKEN_ADDRESS] = None,
+    api_address: Annotated[list[str] | None, _API_ADDRESS] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Change only what is given; --audience replaces the whole list."""
+    """Change only what is given; --audience and the address lists replace the whole list."""
 
     async def action(session: Session) -> Document:
         change = ClientChange(
@@ -101,6 +118,8 @@ def update(
             technical_contact=technical_contact,
             token_quota=token_quota,
             api_quota=api_quota,
+            token_addresses=tuple(token_address) if token_address else None,
+            api_addresses=tuple(api_address) if api_address else None,
         )
         return await session.platform.tenancy.clients.update(client_id, change, actor=session.actor)
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
 
 from omnilab.cli.output import describe, table
 
 Document = Mapping[str, object]
+HandOffFlag = Annotated[
+    bool,
+    typer.Option("--hand-off", help="Print a link that shows the secret once to whoever opens it, not the secret."),
+]
 
 
 def without(document: Document, *names: str) -> dict[str, object]:
@@ -34,6 +41,15 @@ def rights_changed(whose: str, verb: str, asked: Sequence[str], document: Docume
 def shown_once(document: Document) -> str:
     """A new credential line by line, with the warning that belongs to it."""
     return f"{describe(document)}\n\nThe secret is shown this once and stored nowhere: keep it now, on a server only."
+
+
+def link_shown_once(document: Document) -> str:
+    """A hand-off link line by line, with what belongs to it."""
+    return (
+        f"{describe(document)}\n\nThe link is shown this once, works once, and ends at"
+        f" {document['hand_off_expires_at']}. Send it to the one person who keeps the secret.\n"
+        "A preview does not use it up."
+    )
 
 
 def columns(documents: Sequence[Document], *names: str, empty: str) -> str:

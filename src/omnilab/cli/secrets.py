@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from omnilab.cli.output import JsonFlag, run
-from omnilab.cli.provisioning_text import Document, columns, shown_once, switched
+from omnilab.cli.provisioning_text import Document, HandOffFlag, columns, link_shown_once, shown_once, switched
 from omnilab.cli.session import Session
+from omnilab.tenancy.model.orders import Rotation
 from omnilab.tenancy.model.rules import RuleError, duration_seconds
 
 app = typer.Typer(no_args_is_help=True)
@@ -22,23 +23,60 @@ def add(
     client_id: ClientId,
     label: Annotated[str | None, typer.Option("--label", help="What tells this secret from the others.")] = None,
     expires_in: Annotated[str | None, typer.Option("--expires-in", help="90d and the like; units s m h d.")] = None,
+    hand_off: HandOffFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Give a client one more secret, shown this once. The others go on working."""
     seconds = _seconds(expires_in)
 
     async def action(session: Session) -> Document:
-        issued = await session.platform.tenancy.secrets.add(
-            client_id, label=label, expires_in_seconds=seconds, actor=session.actor
-        )
+        tenancy = session.platform.tenancy
+        if hand_off:
+            order = Rotation(label=label, expires_in_seconds=seconds)
+            return await tenancy.hand_offs.offer(client_id, order, actor=session.actor)
+        issued = await tenancy.secrets.add(client_id, label=label, expires_in_seconds=seconds, actor=session.actor)
         return issued.document()
 
-    run(ctx, action, as_json=as_json, people=shown_once)
+    run(ctx, action, as_json=as_json, people=link_shown_once if hand_off else shown_once)
+
+
+@app.command("rotate")
+def rotate(
+    ctx: typer.Context,
+    client_id: ClientId,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="How long the old secrets must be unused before they are safe to remove.")
+    ] = "7d",
+    label: Annotated[str | None, typer.Option("--label", help="What tells this secret from the others.")] = None,
+    expires_in: Annotated[str | None, typer.Option("--expires-in", help="90d and the like; units s m h d.")] = None,
+    hand_off: HandOffFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a client a new secret beside its old ones, which go on working; the new one is shown this once.
+
+    Then let the callers move, watch `secrets list` until an old one is `safe to remove`, and revoke it.
+    """
+    order = Rotation(
+        overlap_seconds=_seconds(overlap, "--overlap") or 0, label=label, expires_in_seconds=_seconds(expires_in)
+    )
+
+    async def action(session: Session) -> Document:
+        tenancy = session.platform.tenancy
+        if hand_off:
+            return await tenancy.hand_offs.offer(client_id, order, supersede=True, actor=session.actor)
+        return (await tenancy.secrets.rotate(client_id, order, actor=session.actor)).document()
+
+    run(ctx, action, as_json=as_json, people=link_shown_once if hand_off else shown_once)
 
 
 @app.command("list")
 def list_all(ctx: typer.Context, client_id: ClientId, as_json: JsonFlag = False) -> None:
-    """List a client's secrets with their use: watch here whether callers have moved to a new one."""
+    """List a client's secrets with their use: watch here whether callers have moved to a new one.
+
+    Verdicts: in use (used within 24 hours, so a token issued on it may still live), quiet since TIME, and safe to
+    remove: a newer secret is there, this one was not used for the overlap, and every address of its last 24 hours of
+    use has used a newer one since or been silent for 7 days.
+    """
 
     async def action(session: Session) -> Document:
         return {"secrets": await session.platform.tenancy.secrets.list_all(client_id)}
@@ -61,11 +99,11 @@ def revoke(
     run(ctx, action, as_json=as_json, people=lambda done: switched(f"The secret {secret_id}", done))
 
 
-def _seconds(text: str | None) -> int | None:
+def _seconds(text: str | None, option: str = "--expires-in") -> int | None:
     try:
         return None if text is None else duration_seconds(text)
     except RuleError as error:
-        raise typer.BadParameter(error.detail, param_hint="--expires-in") from None
+        raise typer.BadParameter(error.detail, param_hint=option) from None
 
 
 def _show_list(answer: Document) -> str:
@@ -73,5 +111,5 @@ def _show_list(answer: Document) -> str:
     assert isinstance(found, list)
     return columns(
         found, "secret_id", "label", "status", "created_at", "expires_at", "last_used_at", "last_address", "use_count",
-        "exposed_at", empty="The client has no secrets.",
+        "exposed_at", "verdict", empty="The client has no secrets.",
     )  # fmt: skip

@@ -37,6 +37,7 @@ API_CODES: dict[str, ApiCode] = {
     "tenant_mismatch": ApiCode(401, _UNAUTHENTICATED),
     "client_disabled": ApiCode(401, _UNAUTHENTICATED),
     "tenant_suspended": ApiCode(401, _UNAUTHENTICATED),
+    "address_not_allowed": ApiCode(403, _NOT_ALLOWED),
     "endpoint_not_enabled": ApiCode(403, _NOT_ALLOWED),
     "token_predates_grant": ApiCode(403, _NOT_ALLOWED, new_token_helps=True),
     "not_found": ApiCode(404, _INVALID),

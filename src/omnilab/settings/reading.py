@@ -116,6 +116,7 @@ class _Reading:
             read[name] = self._take(name, parse, default)
         read |= self._addresses(development)
         read |= self._database()
+        read["master_key_path"] = self._master_key_path(development, read["data_directory"])
         read["master_key"] = self._master_key(development, read["data_directory"], make=make_master_key)
         if self.problems:
             raise SettingsError(self.problems)
@@ -171,6 +172,13 @@ class _Reading:
                 f"or {PREFIX}MASTER_KEY_FILE must be set outside development: 32 bytes in base64 or hex,"
                 " made for example by `openssl rand -base64 32`, and never kept in the database",
             )
+        return None
+
+    def _master_key_path(self, development: bool, directory: Path) -> Path | None:
+        if "master_key_file" in self._raw:
+            return Path(self._raw["master_key_file"][1]).absolute()
+        if development and "master_key" not in self._raw:
+            return (directory / master_key.FILE_NAME).absolute()
         return None
 
     def _checked(self, name: str, text: str) -> Secret | None:

@@ -49,7 +49,10 @@ class Settings:
     database_url: str = field(default="", repr=False)
     """`sqlite:///<path>` (default: `.omnilab/omnilab.db`) or `postgresql://…`. May hold a password: never printed."""
     master_key: Secret | None = None
-    """32 bytes in base64 or hex, or in the file named by `OMNILAB_MASTER_KEY_FILE`. Seals keys at rest."""
+    """32 bytes in base64 or hex, or in the file named by `OMNILAB_MASTER_KEY_FILE`. Seals keys at rest. While it
+    changes several may stand there, apart by spaces or lines: the first seals, each opens (`omnilab keys reseal`)."""
+    master_key_path: Path | None = None
+    """Derived: the file that the master key was read from."""
     public_url: str = DEFAULT_PUBLIC_URL
     """The service's own URL, without trailing slash: the issuer of its tokens. https outside development."""
     public_url_given: bool = False
@@ -78,6 +81,12 @@ class Settings:
     """API calls of all clients of one tenant, likewise."""
     audit_retention_days: int | None = None
     """Audit records older than this are let go of once an hour; `off` = kept for ever (the default)."""
+    key_rotation_days: int | None = 90
+    """How old signing keys grow before the service moves on to the next ones; `off` = only by `omnilab keys rotate`."""
+    secret_max_age_days: int | None = None
+    """No client secret is made that lives longer; `off` = none needs an expiry (the default)."""
+    hand_off_hours: int = 72
+    """How long a hand-off link can be opened."""
     metrics_port: int | None = None
     """A port of its own for `/metrics`; `off` = none (the default). Development answers it on the public port too."""
     metrics_host: str = "127.0.0.1"
@@ -92,7 +101,7 @@ class Settings:
     """`json`, `text`, or `auto`: text on a terminal, JSON otherwise."""
 
 
-_DERIVED = ("public_url_given", "data_directory")
+_DERIVED = ("public_url_given", "data_directory", "master_key_path")
 KNOWN = (*(each.name for each in dataclasses.fields(Settings) if each.name not in _DERIVED), "master_key_file")
 # No bounds unless asked for: a developer's loop must not meet a 429.
 OFF_IN_DEVELOPMENT = tuple(name for name in KNOWN if name.endswith(("_quota", "_per_minute")))

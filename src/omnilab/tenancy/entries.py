@@ -7,6 +7,8 @@ gone with the entry. Nothing here knows the database, the clock or the feed.
 
 from __future__ import annotations
 
+from omnilab.tenancy.model.networks import Network
+
 
 class AudienceEntry:
     """An API that tokens are issued for."""
@@ -57,8 +59,8 @@ class ClientEntry:
     """A caller: its tenant, its audiences, its live rights and its credentials."""
 
     __slots__ = (
-        "active", "allowed", "api_quota", "audiences", "client_id", "grants", "memo", "name", "secrets", "tenant",
-        "token_quota",
+        "active", "allowed", "api_networks", "api_quota", "audiences", "client_id", "grants", "memo", "name", "secrets",
+        "tenant", "token_networks", "token_quota",
     )  # fmt: skip
 
     client_id: str
@@ -71,6 +73,8 @@ class ClientEntry:
     secrets: tuple[SecretEntry, ...]  # all of them, revoked and expired ones too: their holder is told which and when
     token_quota: str | None
     api_quota: str | None
+    token_networks: tuple[Network, ...] | None  # from where it may ask for tokens; None = from anywhere
+    api_networks: tuple[Network, ...] | None  # from where it may call
     memo: dict[object, object]
 
     def secret(self, secret_id: str) -> SecretEntry | None:
@@ -112,6 +116,8 @@ def bind_client(parts: ClientEntry, tenant: TenantEntry) -> ClientEntry:
     entry.secrets = parts.secrets
     entry.token_quota = parts.token_quota
     entry.api_quota = parts.api_quota
+    entry.token_networks = parts.token_networks
+    entry.api_networks = parts.api_networks
     entry.memo = {}
     return entry
 

@@ -10,9 +10,13 @@ import asyncio
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
+from omnilab.tenancy.model.networks import counted_address
+from omnilab.tenancy.store.secret_addresses import AddressUse, add_addresses, prune_addresses
 from omnilab.tenancy.store.secrets import add_uses
 
 FLUSH_SECONDS = 2.0
+
+_Key = tuple[str, str, str]  # tenant id, secret id, address as it came
 
 
 class SecretUse:
@@ -20,30 +24,34 @@ class SecretUse:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._uses: dict[tuple[str, str], tuple[int, int, str]] = {}
+        self._uses: dict[_Key, tuple[int, int]] = {}
 
     def used(self, tenant_id: str, secret_id: str, at_ms: int, address: str) -> None:
         """A credential was used at this time (ms since 1970) from this address."""
-        key = (tenant_id, secret_id)
+        key = (tenant_id, secret_id, address)
         known = self._uses.get(key)
-        self._uses[key] = (1 if known is None else known[0] + 1, at_ms, address)
+        self._uses[key] = (1 if known is None else known[0] + 1, at_ms)
 
     async def flush(self) -> None:
         """Write what was counted so far. Raises UnavailableError and keeps it when that fails."""
         uses, self._uses = self._uses, {}
         if not uses:
             return
-        # Sorted by key: neighbouring rows share pages.
-        rows = [(*key, *uses[key]) for key in sorted(uses)]
+        totals, addresses = _totals(uses), _addresses(uses)
 
         async def unit(tx: Transaction) -> None:
-            await add_uses(tx, rows)
+            await add_uses(tx, totals)
+            await add_addresses(tx, addresses)
 
         try:
             await self._db.write(unit)
         except UnavailableError:
             self._keep(uses)
             raise
+
+    async def prune(self) -> None:
+        """Keep the table of addresses bounded, whoever has a right secret and many addresses."""
+        await self._db.write(prune_addresses)
 
     async def run(self) -> None:
         """Flush every two seconds until cancelled; what cannot be written is tried again."""
@@ -54,7 +62,28 @@ class SecretUse:
             except UnavailableError:
                 continue
 
-    def _keep(self, uses: dict[tuple[str, str], tuple[int, int, str]]) -> None:
-        for key, (count, at_ms, address) in uses.items():
+    def _keep(self, uses: dict[_Key, tuple[int, int]]) -> None:
+        for key, (count, at_ms) in uses.items():
             later = self._uses.get(key)
-            self._uses[key] = (count, at_ms, address) if later is None else (count + later[0], later[1], later[2])
+            self._uses[key] = (count, at_ms) if later is None else (count + later[0], later[1])
+
+
+# Sorted by key, both of them: neighbouring rows share pages.
+def _totals(uses: dict[_Key, tuple[int, int]]) -> list[tuple[str, str, int, int, str]]:
+    """(tenant id, secret id, uses, last used at, last address)."""
+    totals: dict[tuple[str, str], tuple[int, int, str]] = {}
+    for (tenant_id, secret_id, address), (count, at_ms) in uses.items():
+        before, latest, last_address = totals.get((tenant_id, secret_id), (0, -1, ""))
+        newer = (at_ms, address) if at_ms >= latest else (latest, last_address)
+        totals[tenant_id, secret_id] = (before + count, *newer)
+    return [(*key, *totals[key]) for key in sorted(totals)]
+
+
+def _addresses(uses: dict[_Key, tuple[int, int]]) -> list[AddressUse]:
+    """The same for each address that counts by itself."""
+    counted: dict[_Key, tuple[int, int]] = {}
+    for (tenant_id, secret_id, address), (count, at_ms) in uses.items():
+        key = (tenant_id, secret_id, counted_address(address))
+        before, latest = counted.get(key, (0, 0))
+        counted[key] = (before + count, max(latest, at_ms))
+    return [(*key, counted[key][0], counted[key][1], counted[key][1]) for key in sorted(counted)]

@@ -54,6 +54,8 @@ clients = Table(
     Column("token_quota", Text),
     Column("api_quota", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("token_addresses", Text),  # space-separated networks it may ask for tokens from; NULL = any
+    Column("api_addresses", Text),  # the same for API calls
     sqlite_with_rowid=False,
 )
 
@@ -79,6 +81,8 @@ secrets = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("exposed_at", BigInteger),
+    Column("overlap_seconds", BigInteger),  # set by a rotation: how long it must be unused to be safe to remove
+    Column("warned_days", BigInteger),  # the last warning before its expiry: 30, 7 or 1 days
     Index("secrets_by_digest", "digest"),
     sqlite_with_rowid=False,
 )
@@ -92,6 +96,37 @@ secret_use = Table(
     Column("use_count", BigInteger, nullable=False),
     Column("last_used_at", BigInteger, nullable=False),
     Column("last_address", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# From where each secret was used. An address is an IPv4 address or an IPv6 /64; a secret keeps its latest thousand.
+secret_addresses = Table(
+    "secret_addresses",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("secret_id", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("use_count", BigInteger, nullable=False),
+    Column("first_used_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Links that make one secret for whoever opens them. Of the claim only its HMAC is kept; the secret is made on opening.
+hand_offs = Table(
+    "hand_offs",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("hand_off_id", Text, primary_key=True),
+    Column("client_id", Text, nullable=False),
+    Column("claim_digest", LargeBinary, nullable=False),
+    Column("label", Text),
+    Column("secret_lifetime_seconds", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("opened_at", BigInteger),
+    Column("secret_id", Text),
+    Index("hand_offs_by_id", "hand_off_id", unique=True),
     sqlite_with_rowid=False,
 )
 

@@ -42,6 +42,21 @@ _RETIRE = Statement(
     "wanted",
     "now_ms",
 )
+_REVOKE = Statement(
+    update(signing_keys)
+    .where(signing_keys.c.key_id == bindparam("wanted"))
+    .values(status="revoked", retired_at=bindparam("now_ms")),
+    "wanted",
+    "now_ms",
+)
+_SEALED = Statement(select(signing_keys.c.key_id, signing_keys.c.sealed_private_key))
+_RESEAL = Statement(
+    update(signing_keys)
+    .where(signing_keys.c.key_id == bindparam("wanted"))
+    .values(sealed_private_key=bindparam("new_sealed")),
+    "wanted",
+    "new_sealed",
+)
 _REMOVE = Statement(delete(signing_keys).where(signing_keys.c.key_id == bindparam("wanted")), "wanted")
 
 
@@ -95,6 +110,21 @@ async def activate_key(tx: Transaction, key_id: str, now_ms: int) -> None:
 async def retire_key(tx: Transaction, key_id: str, now_ms: int) -> None:
     """From now on this key only verifies."""
     await tx.execute(_RETIRE, key_id, now_ms)
+
+
+async def revoke_key(tx: Transaction, key_id: str, now_ms: int) -> None:
+    """From now on nothing that this key signed counts."""
+    await tx.execute(_REVOKE, key_id, now_ms)
+
+
+async def list_sealed(tx: Transaction) -> list[tuple[str, bytes]]:
+    """(key id, sealed private key) of every key there is."""
+    return [(key_id, bytes(sealed)) for key_id, sealed in await tx.fetch(_SEALED)]
+
+
+async def reseal_key(tx: Transaction, key_id: str, sealed: bytes) -> None:
+    """The same private key, sealed under another master key."""
+    await tx.execute(_RESEAL, key_id, sealed)
 
 
 async def remove_key(tx: Transaction, key_id: str) -> None:

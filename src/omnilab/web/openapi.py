@@ -29,6 +29,7 @@ _GATE_CODES = (
     "tenant_mismatch",
     "client_disabled",
     "tenant_suspended",
+    "address_not_allowed",
     "quota_exceeded",
 )
 _GRANT_CODES = ("endpoint_not_enabled", "token_predates_grant")

@@ -27,6 +27,7 @@ API_STATUS: dict[str, int] = {
     "tenant_mismatch": 401,
     "client_disabled": 401,
     "tenant_suspended": 401,
+    "address_not_allowed": 403,
     "endpoint_not_enabled": 403,
     "token_predates_grant": 403,
     "not_found": 404,
@@ -133,7 +134,8 @@ def problem_answer(
         errors=[FieldProblem(bad.field, bad.detail) for bad in error.errors],
     )
     headers = _retry_headers(error, code)
-    if status in (401, 403):
+    # RFC 6750 §3.1 has no word for an address, and `insufficient_scope` would send the caller the wrong way.
+    if status in (401, 403) and code != "address_not_allowed":
         challenge = bearer_challenge(code, status)
         if status == 401 and resource_metadata and challenge != b"Bearer":
             challenge += b', resource_metadata="%b"' % resource_metadata.encode()

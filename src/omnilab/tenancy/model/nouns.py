@@ -50,6 +50,8 @@ class Client:
     token_quota: str | None
     api_quota: str | None
     created_at: int
+    token_addresses: str | None = None  # networks, space-separated; None = any address
+    api_addresses: str | None = None
     grants: tuple[str, ...] = ()
     entitlements: frozenset[str] = frozenset()  # the tenant's
 
@@ -73,6 +75,7 @@ class ClientSecret:
     use_count: int = 0
     last_used_at: int | None = None
     last_address: str | None = None
+    overlap_seconds: int | None = None
 
 
 def secret_status(*, expires_at: int | None, revoked_at: int | None, now_ms: int) -> str:

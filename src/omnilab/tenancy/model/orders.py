@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from omnilab.crypto.secret import Secret
 from omnilab.tenancy.model.nouns import DEFAULT_ALGORITHM, DEFAULT_LIFETIME_SECONDS
+from omnilab.tenancy.model.verdict import DEFAULT_OVERLAP_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class AudienceChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewClient:
-    """A client to be made, with its first secret. No audience given: the tenant's default one."""
+    """A client to be made, with its first secret. No audience given: the tenant's default one; no addresses
+    given: any will do."""
 
     tenant: str
     name: str
@@ -58,19 +60,24 @@ class NewClient:
     technical_contact: str | None = None
     token_quota: str | None = None
     api_quota: str | None = None
+    token_addresses: tuple[str, ...] = ()
+    api_addresses: tuple[str, ...] = ()
     label: str | None = None
     expires_in_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientChange:
-    """New values of a client; `audiences` replaces the whole list, the quota `default` goes back to the default."""
+    """New values of a client; `audiences` and the address lists replace the whole list; the quota `default` and the
+    address `any` go back to the default."""
 
     name: str | None = None
     audiences: tuple[str, ...] | None = None
     technical_contact: str | None = None
     token_quota: str | None = None
     api_quota: str | None = None
+    token_addresses: tuple[str, ...] | None = None
+    api_addresses: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +90,12 @@ class LegacyCredential:
     audience: str | None
     allowed: tuple[str, ...]
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """A secret to be made beside a client's live ones, which may go once unused for `overlap_seconds`."""
+
+    overlap_seconds: int = DEFAULT_OVERLAP_SECONDS
+    label: str | None = None
+    expires_in_seconds: int | None = None

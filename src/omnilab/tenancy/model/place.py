@@ -16,6 +16,10 @@ class Place:
     environment: str  # development | staging | production
     issuer: str  # OMNILAB_PUBLIC_URL without trailing slash
     tenant_domain: str | None = None
+    secret_max_age_seconds: int | None = None
+    """No secret is made that lives longer; None = secrets need no expiry."""
+    hand_off_seconds: int = 72 * 3600
+    """How long a hand-off link can be opened."""
 
     @property
     def development(self) -> bool:

@@ -8,7 +8,7 @@ from omnilab.audit.model import Actor
 from omnilab.errors import ProvisioningError
 from omnilab.storage.database import Transaction
 from omnilab.tenancy.model.nouns import Audience, Client, Tenant
-from omnilab.tenancy.model.orders import ClientChange, NewClient
+from omnilab.tenancy.model.orders import ClientChange, NewClient, Rotation
 from omnilab.tenancy.refusals import checked, endpoint_not_entitled
 from omnilab.tenancy.service.documents import Document, IssuedClient, client_document
 from omnilab.tenancy.service.drafts import (
@@ -20,6 +20,7 @@ from omnilab.tenancy.service.drafts import (
     new_secret,
 )
 from omnilab.tenancy.service.finding import get_audiences, get_client, get_tenant
+from omnilab.tenancy.service.hand_offs import add_link, new_link
 from omnilab.tenancy.service.means import Means, Note
 from omnilab.tenancy.service.rights import entitle, of_client, refuse_beyond_audiences
 from omnilab.tenancy.store.clients import ClientDirectory, ClientStore
@@ -54,6 +55,25 @@ class Clients:
 
         client, audience = await self._means.db.change(unit)
         return IssuedClient(client=client, audience=audience, issued=secret.issued, place=self._means.place)
+
+    async def create_for_hand_off(self, new: NewClient, *, actor: Actor) -> Document:
+        """The same client without a secret, and a link for whoever is to have its first one."""
+        note = self._means.note(actor)
+        draft = draft_client(new, note.now_ms)
+        order = Rotation(label=new.label, expires_in_seconds=new.expires_in_seconds)
+        link = new_link(self._means, draft.client_id, note.now_ms, order=order)
+
+        async def unit(tx: Transaction) -> Client:
+            tenant = await get_tenant(tx, new.tenant)
+            await refuse_second_of_partner(tx, tenant, draft.partner)
+            audiences = await get_audiences(tx, tenant, new.audiences)
+            client = await add_client(tx, self._means, note, placed=(tenant, audiences, draft), secret=None)
+            await add_link(tx, note, client, link)
+            return client
+
+        shown = client_document(await self._means.db.change(unit), self._means.place)
+        kept = {name: shown[name] for name in ("client_id", "audience", "base_url", "token_url", "issuer", "allowed")}
+        return kept | link.document(self._means.place.issuer)
 
     async def list_all(self, *, tenant: str | None = None, partner: str | None = None) -> list[Document]:
         """Clients by tenant and age, of one tenant and one partner if given."""
@@ -129,23 +149,31 @@ async def add_client(
     note: Note,
     *,
     placed: tuple[Tenant, list[Audience], DraftClient],
-    secret: DraftSecret,
+    secret: DraftSecret | None,
 ) -> Client:
-    """Write a client, its first secret and its grants; returns it as it now is. Raises ProvisioningError."""
+    """Write a client, its first secret (None: a link will make it) and its grants; returns it as it now is.
+
+    Raises ProvisioningError.
+    """
     tenant, audiences, draft = placed
     client = draft.of(tenant, audiences)
     await refuse_beyond_audiences(tx, tenant, client.audiences, draft.allow)
     await _entitled(tx, means, note, tenant=tenant, endpoints=draft.allow)
     await ClientStore(tx, tenant.tenant_id).insert(client)
-    await SecretStore(tx, tenant.tenant_id).insert(secret.row)
+    if secret is not None:
+        await SecretStore(tx, tenant.tenant_id).insert(secret.row)
     await GrantStore(tx, tenant.tenant_id).add(client.client_id, draft.allow, note.now_ms)
     details = {
         "name": client.name,
         "allowed": " ".join(draft.allow),
         "partner": client.partner,
         "audiences": " ".join(client.audiences),
+        "token_addresses": client.token_addresses,
+        "api_addresses": client.api_addresses,
     }
-    await note.write(tx, "clients:create", of_client(client, secret.secret.secret_id), details)
+    await note.write(
+        tx, "clients:create", of_client(client, None if secret is None else secret.secret.secret_id), details
+    )
     return replace(client, grants=draft.allow, entitlements=frozenset(draft.allow))
 
 
@@ -179,4 +207,6 @@ def _told(change: ClientChange) -> dict[str, str | int | None]:
         "technical_contact": change.technical_contact,
         "token_quota": change.token_quota,
         "api_quota": change.api_quota,
+        "token_addresses": None if change.token_addresses is None else " ".join(change.token_addresses),
+        "api_addresses": None if change.api_addresses is None else " ".join(change.api_addresses),
     }

@@ -99,12 +99,14 @@ def client_document(client: Client, place: Place) -> Document:
         "allowed": client.allowed,
         "token_quota": client.token_quota,
         "api_quota": client.api_quota,
+        "token_addresses": None if client.token_addresses is None else client.token_addresses.split(),
+        "api_addresses": None if client.api_addresses is None else client.api_addresses.split(),
         "created_at": rfc3339(client.created_at),
     }
 
 
-def secret_document(client: Client, secret: ClientSecret, now_ms: int) -> Document:
-    """What is known of a credential; never its text."""
+def secret_document(client: Client, secret: ClientSecret, now_ms: int, *, verdict: str | None = None) -> Document:
+    """What is known of a credential; never its text. `verdict`: of `model/verdict.py`."""
     return {
         "secret_id": secret.secret_id,
         "client_id": client.client_id,
@@ -119,4 +121,5 @@ def secret_document(client: Client, secret: ClientSecret, now_ms: int) -> Docume
         "last_used_at": rfc3339(secret.last_used_at),
         "last_address": secret.last_address,
         "use_count": secret.use_count,
+        "verdict": verdict,
     }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from omnilab.audit.model import Actor
-from omnilab.storage.database import Transaction
-from omnilab.tenancy.model.nouns import ClientSecret
+from omnilab.storage.database import Reader, Transaction
+from omnilab.tenancy.model.nouns import Client, ClientSecret
+from omnilab.tenancy.model.orders import Rotation
+from omnilab.tenancy.model.verdict import Used, verdict_of
 from omnilab.tenancy.refusals import secret_unknown
 from omnilab.tenancy.service.documents import Document, IssuedSecret, secret_document
 from omnilab.tenancy.service.drafts import new_secret
 from omnilab.tenancy.service.finding import get_client
 from omnilab.tenancy.service.means import Means, Touched
 from omnilab.tenancy.service.rights import of_client
+from omnilab.tenancy.store.secret_addresses import list_addresses
 from omnilab.tenancy.store.secrets import SecretReader, SecretStore
 
 
 class Secrets:
-    """The verbs on a client's credentials. Rotation = add, watch the callers move, revoke."""
+    """The verbs on a client's credentials. Rotation = a new one beside the old, watch the callers move, revoke."""
 
     def __init__(self, means: Means) -> None:
         self._means = means
@@ -40,8 +43,29 @@ class Secrets:
         """All credentials of a client, oldest first, with their use. Never their text."""
         client = await get_client(self._means.db, client_id)
         now_ms = self._means.clock.now_ms()
-        found = await SecretReader(self._means.db, client.tenant_id).list_all(client_id)
-        return [secret_document(client, each, now_ms) for each in found]
+        used = await used_secrets(self._means.db, client)
+        return [
+            secret_document(client, each.secret, now_ms, verdict=verdict_of(each.secret.secret_id, used, now_ms))
+            for each in used
+        ]
+
+    async def rotate(self, client_id: str, order: Rotation, *, actor: Actor) -> IssuedSecret:
+        """A new secret beside the live ones, which are watched from now on until they are safe to remove."""
+        note = self._means.note(actor)
+        lifetime_seconds = order.expires_in_seconds
+        draft = new_secret(self._means, client_id, note.now_ms, label=order.label, expires_in_seconds=lifetime_seconds)
+
+        async def unit(tx: Transaction) -> None:
+            client = await get_client(tx, client_id)
+            store = SecretStore(tx, client.tenant_id)
+            await store.supersede(client_id, order.overlap_seconds)
+            await store.insert(draft.row)
+            details = {"label": draft.secret.label, "expires_at": draft.secret.expires_at}
+            details["overlap_seconds"] = order.overlap_seconds
+            await note.write(tx, "secrets:rotate", of_client(client, draft.secret.secret_id), details)
+
+        await self._means.db.change(unit)
+        return draft.issued
 
     async def revoke(self, client_id: str, secret_id: str, *, actor: Actor) -> Document:
         """End a credential and every token issued on it, for good."""
@@ -78,3 +102,10 @@ class Secrets:
             return first
 
         return await self._means.db.change(unit)
+
+
+async def used_secrets(reader: Reader, client: Client) -> list[Used]:
+    """All credentials of a client, oldest first, with the addresses that used them."""
+    addresses = await list_addresses(reader, client.tenant_id, client.client_id)
+    found = await SecretReader(reader, client.tenant_id).list_all(client.client_id)
+    return [Used(each, addresses.get(each.secret_id, {})) for each in found]

@@ -11,6 +11,7 @@ from omnilab.tenancy.model.place import Place
 from omnilab.tenancy.service.audiences import Audiences
 from omnilab.tenancy.service.bulk import Bulk
 from omnilab.tenancy.service.clients import Clients
+from omnilab.tenancy.service.hand_offs import HandOffs
 from omnilab.tenancy.service.imports import Imports
 from omnilab.tenancy.service.means import Means, Recorder
 from omnilab.tenancy.service.rights import Entitlements, Grants
@@ -44,6 +45,7 @@ class TenancyService:
         self.clients = Clients(means)
         self.secrets = Secrets(means)
         self.grants = Grants(means)
+        self.hand_offs = HandOffs(means)
         self.imports = Imports(means)
         self.bulk = Bulk(means)
         self._master_key = master_key

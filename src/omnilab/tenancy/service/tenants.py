@@ -109,6 +109,24 @@ class Tenants:
         """Take a suspension back; unexpired tokens pass again."""
         return await self._switch(key, "active", verb="tenants:restore", actor=actor)
 
+    async def reseal(self) -> int:
+        """Seal every contact key under the first master key, a few at a time; returns how many were not so before."""
+        count, after = 0, ""
+
+        async def unit(tx: Transaction) -> tuple[int, str]:
+            page = await TenantDirectory(tx).list_sealed(after)
+            fresh = [(tenant_id, self._means.master_key.reseal(CONTACT_KEY, tenant_id, old)) for tenant_id, old in page]
+            changed = [(tenant_id, sealed) for tenant_id, sealed in fresh if sealed is not None]
+            for tenant_id, sealed in changed:
+                await TenantStore(tx, tenant_id).reseal(sealed)
+            return len(changed), page[-1][0] if page else ""
+
+        while True:
+            changed, after = await self._means.db.write(unit)
+            count += changed
+            if not after:
+                return count
+
     async def _switch(self, key: str, status: str, *, verb: str, actor: Actor) -> Document:
         note = self._means.note(actor)
 

@@ -26,7 +26,8 @@ _COLUMNS = (
     select(
         clients.c.tenant_id, tenants.c.tenant, clients.c.client_id, clients.c.name, clients.c.status,
         clients.c.audiences, clients.c.partner, clients.c.technical_contact, clients.c.token_quota,
-        clients.c.api_quota, clients.c.created_at, _GRANTED, _ENTITLED,
+        clients.c.api_quota, clients.c.created_at, clients.c.token_addresses, clients.c.api_addresses,
+        _GRANTED, _ENTITLED,
     )
     .join(tenants, tenants.c.tenant_id == clients.c.tenant_id)
     .where(clients.c.status != "deleted")
@@ -60,12 +61,16 @@ _UPDATE = Statement(
         technical_contact=bindparam("new_contact"),
         token_quota=bindparam("new_token"),
         api_quota=bindparam("new_api"),
+        token_addresses=bindparam("new_token_addresses"),
+        api_addresses=bindparam("new_api_addresses"),
     ),
     "new_name",
     "new_audiences",
     "new_contact",
     "new_token",
     "new_api",
+    "new_token_addresses",
+    "new_api_addresses",
     "of_tenant",
     "wanted",
 )
@@ -124,6 +129,8 @@ class ClientStore:
             client.technical_contact,
             client.token_quota,
             client.api_quota,
+            client.token_addresses,
+            client.api_addresses,
             self._tenant_id,
             client.client_id,
         )
@@ -138,11 +145,12 @@ def client_row(tenant_id: str, client: Client) -> tuple[object, ...]:
     return (
         tenant_id, client.client_id, client.name, client.status, " ".join(sorted(client.audiences)), client.partner,
         client.technical_contact, client.token_quota, client.api_quota, client.created_at,
+        client.token_addresses, client.api_addresses,
     )  # fmt: skip
 
 
 def _client(row: Row) -> Client:
-    granted, entitled = row[11] or "", row[12] or ""
+    granted, entitled = row[13] or "", row[14] or ""
     return Client(
         tenant_id=row[0],
         tenant=row[1],
@@ -155,6 +163,8 @@ def _client(row: Row) -> Client:
         token_quota=row[8],
         api_quota=row[9],
         created_at=row[10],
+        token_addresses=row[11],
+        api_addresses=row[12],
         grants=tuple(sorted(granted.split())),
         entitlements=frozenset(entitled.split()),
     )

@@ -23,9 +23,11 @@ from omnilab.tenancy.entries import (
     allowed_of,
     pick_audiences,
 )
+from omnilab.tenancy.model.networks import read_networks
 from omnilab.tenancy.tables import audiences, client_directory, clients, entitlements, grants, secrets, tenants
 
 _PAGE = 5_000
+_CLIENT_COLUMNS = 10  # of a row: what comes before the secret's
 # Beyond this the distinct sets are no longer few, and keeping them all to share them would be a leak.
 _SHARED_SETS = 10_000
 # Written out: a bound separator is no constant to the database, and the statement would need it at every call.
@@ -62,7 +64,7 @@ def _client_rows(source: Subquery) -> Select[tuple[object, ...]]:
     return (
         select(
             source.c.tenant_id, source.c.client_id, source.c.name, source.c.status, source.c.audiences,
-            source.c.token_quota, source.c.api_quota, granted,
+            source.c.token_quota, source.c.api_quota, source.c.token_addresses, source.c.api_addresses, granted,
             secrets.c.secret_id, secrets.c.label, secrets.c.digest, secrets.c.legacy, secrets.c.created_at,
             secrets.c.expires_at, secrets.c.revoked_at, secrets.c.exposed_at,
         )
@@ -186,7 +188,7 @@ class EntryReader:
         return entry
 
     def _client(self, rows: list[Row], tenant: TenantEntry) -> ClientEntry:
-        _, client_id, name, status, uris, token_quota, api_quota, granted = rows[0][:8]
+        _, client_id, name, status, uris, token_quota, api_quota, *lists, granted = rows[0][:_CLIENT_COLUMNS]
         entry = ClientEntry()
         entry.client_id = client_id
         entry.name = name
@@ -198,6 +200,7 @@ class EntryReader:
         entry.secrets = tuple(_secrets(rows))
         entry.token_quota = token_quota
         entry.api_quota = api_quota
+        entry.token_networks, entry.api_networks = (read_networks(text) for text in lists)
         entry.memo = {}
         return entry
 
@@ -218,7 +221,7 @@ class EntryReader:
 
 def _secrets(rows: Iterable[Row]) -> Iterator[SecretEntry]:
     for row in rows:
-        secret_id, label, digest, legacy, created_at, expires_at, revoked_at, exposed_at = row[8:]
+        secret_id, label, digest, legacy, created_at, expires_at, revoked_at, exposed_at = row[_CLIENT_COLUMNS:]
         if secret_id is not None:
             entry = SecretEntry()
             entry.secret_id = secret_id

@@ -17,7 +17,7 @@ _COLUMNS = (
     select(
         secrets.c.secret_id, secrets.c.label, secrets.c.legacy, secrets.c.created_at, secrets.c.expires_at,
         secrets.c.revoked_at, secrets.c.exposed_at, secret_use.c.use_count, secret_use.c.last_used_at,
-        secret_use.c.last_address,
+        secret_use.c.last_address, secrets.c.overlap_seconds,
     )
     .outerjoin(
         secret_use,
@@ -30,6 +30,12 @@ _FIND = Statement(_COLUMNS.where(secrets.c.secret_id == bindparam("wanted")), "o
 _BY_DIGEST = Statement(_COLUMNS.where(secrets.c.digest == bindparam("wanted")), "of_tenant", "of_client", "wanted")
 _REVOKE = Statement(
     update(secrets).where(*_THIS).values(revoked_at=bindparam("now_ms")), "now_ms", "of_tenant", "of_client", "wanted"
+)
+_SUPERSEDE = Statement(
+    update(secrets).where(*_MINE, secrets.c.revoked_at.is_(None)).values(overlap_seconds=bindparam("new_overlap")),
+    "new_overlap",
+    "of_tenant",
+    "of_client",
 )
 _EXPOSE = Statement(
     update(secrets).where(*_THIS, secrets.c.exposed_at.is_(None)).values(exposed_at=bindparam("now_ms")),
@@ -85,6 +91,10 @@ class SecretStore(SecretReader):
         """Final: nothing takes it back."""
         await self._tx.execute(_REVOKE, now_ms, self._tenant_id, client_id, secret_id)
 
+    async def supersede(self, client_id: str, overlap_seconds: int) -> None:
+        """A newer secret comes beside all live ones: each must be unused so long before it may go."""
+        await self._tx.execute(_SUPERSEDE, overlap_seconds, self._tenant_id, client_id)
+
     async def expose(self, client_id: str, secret_id: str, now_ms: int) -> bool:
         """Note the first time it was seen where it must not be; False when that was noted before."""
         return await self._tx.execute(_EXPOSE, now_ms, self._tenant_id, client_id, secret_id) > 0
@@ -99,12 +109,14 @@ def secret_row(tenant_id: str, client_id: str, secret: ClientSecret, digest: byt
     """A whole row in the table's column order."""
     return (
         tenant_id, client_id, secret.secret_id, secret.label, digest, int(secret.legacy), secret.created_at,
-        secret.expires_at, secret.revoked_at, secret.exposed_at,
+        secret.expires_at, secret.revoked_at, secret.exposed_at, secret.overlap_seconds, None,
     )  # fmt: skip
 
 
 def _secret(row: Row) -> ClientSecret:
-    secret_id, label, legacy, created_at, expires_at, revoked_at, exposed_at, uses, last_used_at, address = row
+    secret_id, label, legacy, created_at, expires_at, revoked_at, exposed_at, uses, *last_used, overlap_seconds = row
+    last_used_at, address = last_used
     return ClientSecret(
-        secret_id, label, bool(legacy), created_at, expires_at, revoked_at, exposed_at, uses or 0, last_used_at, address
-    )
+        secret_id, label, bool(legacy), created_at, expires_at, revoked_at, exposed_at, uses or 0, last_used_at,
+        address, overlap_seconds,
+    )  # fmt: skip

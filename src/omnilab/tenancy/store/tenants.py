@@ -30,6 +30,18 @@ _UPDATE = Statement(
 _SET_STATUS = Statement(update(tenants).where(_MINE).values(status=bindparam("new_status")), "new_status", "of_tenant")
 
 
+_SEALED = Statement(
+    select(tenants.c.tenant_id, tenants.c.sealed_contact_key)
+    .where(tenants.c.tenant_id > bindparam("after"))
+    .order_by(tenants.c.tenant_id)
+    .limit(200),
+    "after",
+)
+_RESEAL = Statement(
+    update(tenants).where(_MINE).values(sealed_contact_key=bindparam("new_sealed")), "new_sealed", "of_tenant"
+)
+
+
 class TenantDirectory:
     """Looks tenants up across the installation; the platform's own tenant is in no answer."""
 
@@ -48,6 +60,10 @@ class TenantDirectory:
     async def has_platform(self) -> bool:
         """Whether the platform's own tenant has its row."""
         return await self._reader.fetch_one(_PLATFORM) is not None
+
+    async def list_sealed(self, after: str) -> list[tuple[str, bytes]]:
+        """The next few (tenant id, sealed contact key), the platform's and deleted tenants' too."""
+        return [(tenant_id, bytes(sealed)) for tenant_id, sealed in await self._reader.fetch(_SEALED, after)]
 
 
 class TenantStore:
@@ -68,6 +84,10 @@ class TenantStore:
     async def set_status(self, status: str) -> None:
         """`active` or `suspended`."""
         await self._tx.execute(_SET_STATUS, status, self._tenant_id)
+
+    async def reseal(self, sealed_contact_key: bytes) -> None:
+        """The same contact key, sealed under another master key."""
+        await self._tx.execute(_RESEAL, sealed_contact_key, self._tenant_id)
 
 
 def tenant_row(tenant: Tenant, sealed_contact_key: bytes) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from omnilab.errors import TokenRefusedError
+from omnilab.tenancy.model.networks import Network, is_allowed
 from omnilab.tokens.model.request import TokenRequest
 
 
@@ -61,6 +62,8 @@ class Client(Protocol):
     @property
     def tenant(self) -> Tenant: ...
     @property
+    def token_networks(self) -> tuple[Network, ...] | None: ...
+    @property
     def audiences(self) -> Mapping[str, Audience]: ...
     @property
     def allowed(self) -> frozenset[str]: ...
@@ -88,6 +91,8 @@ def decide_standing(
         raise _disabled()
     if not client.tenant.active:
         raise _suspended()
+    if client.token_networks is not None and not is_allowed(request.address, client.token_networks):
+        raise _elsewhere(request.address, client.token_networks)
 
 
 def decide_right(request: TokenRequest, client: Client) -> Right:
@@ -165,6 +170,17 @@ def _suspended() -> TokenRefusedError:
         check="tenant_status",
         expected="an active tenant",
         found="the tenant is suspended",
+    )
+
+
+def _elsewhere(address: str, networks: tuple[Network, ...]) -> TokenRefusedError:
+    return TokenRefusedError(
+        "address_not_allowed",
+        f"The credentials are right, but the client may not be used from {address or 'an unknown address'}; "
+        "call from an agreed address or ask OmniLab to add this one.",
+        check="address",
+        expected=f"an address in {' '.join(str(each) for each in networks)}",
+        found=address or "none",
     )
 
 

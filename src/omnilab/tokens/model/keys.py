@@ -15,6 +15,8 @@ from omnilab.crypto.signing import ALGORITHMS
 from omnilab.errors import ProvisioningError
 
 JWKS_MAX_AGE_SECONDS = 300
+# How long the next keys are public before the service, unasked, signs with them.
+PUBLISHED_BEFORE_USE_SECONDS = 86_400
 # No audience may ask for longer (`tenancy/model/rules.py`; a test holds the two equal).
 LONGEST_TOKEN_SECONDS = 86_400
 # Other processes sign with a retired key until the change feed tells them, and verifiers allow for skewed clocks.
@@ -51,6 +53,20 @@ def gone_at(key: SigningKey) -> int:
 def jwks(keys: Iterable[SigningKey], now_ms: int) -> list[dict[str, Any]]:
     """The public keys (RFC 7517 §5) a verifier needs now, in the order given."""
     return [msgspec.json.decode(key.public_jwk) for key in keys if is_published(key, now_ms)]
+
+
+def rotation_is_due(keys: Iterable[SigningKey], *, now_ms: int, every_days: int) -> bool:
+    """Whether the service itself should move on: the current keys are old enough, the next ones published long enough.
+
+    For a day the next keys must have been seen by every verifier that reads the JWKS once a day.
+    """
+    known = list(keys)
+    activated = [key.activated_at or key.created_at for key in known if key.status == "current"]
+    published = [key.created_at for key in known if key.status == "next"]
+    if not activated or missing_keys(known):
+        return False
+    old_enough = min(activated) + every_days * 86_400_000 <= now_ms
+    return old_enough and max(published) + PUBLISHED_BEFORE_USE_SECONDS * 1000 <= now_ms
 
 
 def missing_keys(keys: Iterable[SigningKey]) -> list[tuple[str, str]]:

@@ -50,6 +50,7 @@ _TOKEN_REFUSALS = (
     "secret_revoked",
     "client_disabled",
     "tenant_suspended",
+    "address_not_allowed",
     "tenant_host_mismatch",
     "method_not_allowed",
     "body_too_large",

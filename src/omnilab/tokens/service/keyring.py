@@ -73,6 +73,7 @@ class Keyring:
     async def apply(self, changes: Sequence[Change]) -> None:
         """For the feed: read the keys again if any of these changes is about them."""
         if any(change.kind == "keys" for change in changes):
+            self._master_key.refresh()  # it may be about that: `omnilab keys reseal`
             await self.load()
 
     def _open(self, key_id: str, algorithm: str, sealed: bytes) -> Signer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -17,7 +18,7 @@ from omnilab.storage.database import Database, Transaction
 from omnilab.storage.tables import PLATFORM_TENANT
 from omnilab.tokens import store
 from omnilab.tokens.model.decision import utc
-from omnilab.tokens.model.keys import SigningKey, decide_rotation, is_published, missing_keys
+from omnilab.tokens.model.keys import SigningKey, decide_rotation, gone_at, missing_keys, rotation_is_due
 from omnilab.tokens.service.keyring import SEAL_KIND
 
 SealedKey = tuple[SigningKey, bytes]
@@ -59,27 +60,77 @@ class KeyService:
         """The same as operators see them; times are RFC 3339 in UTC."""
         return [_document(key) for key in await self.list_keys()]
 
-    async def rotate(self, *, actor: Actor, at_once: bool = False) -> list[SigningKey]:
+    async def rotate_when_due(self, every_days: int) -> bool:
+        """For the service: move on where the keys have grown old. Whether it did; of several processes one does."""
+        self._master_key.refresh()
+        now_ms = self._clock.now_ms()
+        if not rotation_is_due(await self.list_keys(), now_ms=now_ms, every_days=every_days):
+            return False
+        fresh = await asyncio.to_thread(self._next_keys, now_ms)
+
+        async def unit(tx: Transaction) -> bool:
+            keys = await store.list_keys(tx)
+            if not rotation_is_due(keys, now_ms=now_ms, every_days=every_days):
+                return False  # another process was quicker
+            await _move_on(tx, keys, now_ms)
+            await self._add(tx, fresh, "keys:rotate-by-age", actor=None, now_ms=now_ms)
+            return True
+
+        return await self._db.change(unit)
+
+    async def reseal(self, *, actor: Actor, others: dict[str, int]) -> dict[str, int]:
+        """Seal every private key under the first master key, and record it with how many of all kinds were resealed."""
+        now_ms = self._clock.now_ms()
+
+        async def unit(tx: Transaction) -> dict[str, int]:
+            count = 0
+            for key_id, old in await store.list_sealed(tx):
+                sealed = self._master_key.reseal(SEAL_KIND, key_id, old)
+                if sealed is not None:
+                    await store.reseal_key(tx, key_id, sealed)
+                    count += 1
+            done = others | {"signing_keys": count}
+            if any(done.values()):
+                await self._note(tx, "keys:reseal", done, actor=actor, now_ms=now_ms)
+            return done
+
+        return await self._db.change(unit)
+
+    async def rotate(self, *, actor: Actor, at_once: bool = False, revoke_old: bool = False) -> list[SigningKey]:
         """Promote every `next` key, retire every `current` one, and make new `next` keys; returns all keys then.
+
+        `revoke_old`: in an emergency, no token that any older key signed counts from now on.
 
         Raises ProvisioningError `rotation_too_early` (see `decide_rotation`) unless `at_once`.
         """
         now_ms = self._clock.now_ms()
         # An RSA key takes a second to make, and the writer's turn is short: make them before.
-        fresh = [new_key(self._master_key, algorithm, "next", now_ms=now_ms) for algorithm in ALGORITHMS]
+        fresh = self._next_keys(now_ms)
+        verb = "keys:rotate-now" if at_once else "keys:rotate"
 
         async def unit(tx: Transaction) -> None:
             keys = await store.list_keys(tx)
             decide_rotation(keys, now_ms=now_ms, at_once=at_once)
-            await _move_on(tx, keys, now_ms)
-            await self._add(tx, fresh, "keys:rotate-now" if at_once else "keys:rotate", actor=actor, now_ms=now_ms)
+            await _move_on(tx, keys, now_ms, revoke_old=revoke_old)
+            await self._add(tx, fresh, "keys:revoke-old" if revoke_old else verb, actor=actor, now_ms=now_ms)
 
         await self._db.change(unit)
         return await self.list_keys()
 
-    async def _add(self, tx: Transaction, fresh: list[SealedKey], verb: str, *, actor: Actor, now_ms: int) -> None:
+    def _next_keys(self, now_ms: int) -> list[SealedKey]:
+        return [new_key(self._master_key, algorithm, "next", now_ms=now_ms) for algorithm in ALGORITHMS]
+
+    async def _add(
+        self, tx: Transaction, fresh: list[SealedKey], verb: str, *, actor: Actor | None, now_ms: int
+    ) -> None:
         """Add keys, announce it to every process, and record who did it, in one transaction."""
         await store.add_keys(tx, fresh)
+        details = {f"{key.algorithm} {key.status}": key.key_id for key, _ in fresh}
+        await self._note(tx, verb, details, actor=actor, now_ms=now_ms)
+
+    async def _note(
+        self, tx: Transaction, verb: str, details: Mapping[str, str | int], *, actor: Actor | None, now_ms: int
+    ) -> None:
         await append_change(tx, PLATFORM_TENANT, "keys", now_ms=now_ms)
         record = AuditRecord(
             request_id=self._ids(),
@@ -87,7 +138,7 @@ class KeyService:
             tenant_id=PLATFORM_TENANT,
             endpoint=verb,
             outcome="granted",
-            details={f"{key.algorithm} {key.status}": key.key_id for key, _ in fresh},
+            details=dict(details),
             actor=actor,
         )
         self._audit.record_in(tx, record)
@@ -119,12 +170,14 @@ def _document(key: SigningKey) -> dict[str, str | None]:
     }
 
 
-async def _move_on(tx: Transaction, keys: list[SigningKey], now_ms: int) -> None:
-    """next → current → retired → gone."""
+async def _move_on(tx: Transaction, keys: list[SigningKey], now_ms: int, *, revoke_old: bool = False) -> None:
+    """next → current → retired → gone; `revoke_old`: current and retired → revoked."""
     for key in keys:
         if key.status == "next":
             await store.activate_key(tx, key.key_id, now_ms)
+        elif revoke_old and key.status in ("current", "retired"):
+            await store.revoke_key(tx, key.key_id, now_ms)
         elif key.status == "current":
             await store.retire_key(tx, key.key_id, now_ms)
-        elif not is_published(key, now_ms):
+        elif now_ms >= gone_at(key):
             await store.remove_key(tx, key.key_id)

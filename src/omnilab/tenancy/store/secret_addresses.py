@@ -1,0 +1,63 @@
+"""From where each credential was used, and when first and last. A secret keeps its latest thousand addresses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, func, select, tuple_
+
+from omnilab.storage.database import Reader, Transaction
+from omnilab.storage.statement import Statement
+from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
+from omnilab.tenancy.tables import secret_addresses, secrets
+
+AddressUse = tuple[str, str, str, int, int, int]
+"""tenant id, secret id, address, uses, first and last used at (ms)"""
+
+_ADDRESS = secret_addresses.c
+_OF_CLIENT = Statement(
+    select(_ADDRESS.secret_id, _ADDRESS.address, _ADDRESS.last_used_at)
+    .join(secrets, (secrets.c.tenant_id == _ADDRESS.tenant_id) & (secrets.c.secret_id == _ADDRESS.secret_id))
+    .where(secrets.c.tenant_id == bindparam("of_tenant"), secrets.c.client_id == bindparam("of_client")),
+    "of_tenant",
+    "of_client",
+)
+_RANK = func.row_number().over(
+    partition_by=(_ADDRESS.tenant_id, _ADDRESS.secret_id), order_by=_ADDRESS.last_used_at.desc()
+)
+_RANKED = select(_ADDRESS.tenant_id, _ADDRESS.secret_id, _ADDRESS.address, _RANK.label("rank")).subquery()
+_PRUNE = Statement(
+    delete(secret_addresses).where(
+        tuple_(_ADDRESS.tenant_id, _ADDRESS.secret_id, _ADDRESS.address).in_(
+            select(_RANKED.c.tenant_id, _RANKED.c.secret_id, _RANKED.c.address).where(
+                _RANKED.c.rank > bindparam("kept")
+            )
+        )
+    ),
+    "kept",
+)
+_ADD_UP = (
+    "ON CONFLICT (tenant_id, secret_id, address) DO UPDATE SET"
+    " use_count = secret_addresses.use_count + excluded.use_count,"
+    " last_used_at = CASE WHEN excluded.last_used_at >= secret_addresses.last_used_at"
+    " THEN excluded.last_used_at ELSE secret_addresses.last_used_at END"
+)
+
+
+async def list_addresses(reader: Reader, tenant_id: str, client_id: str) -> dict[str, dict[str, int]]:
+    """secret id → address → when it last used that secret, in ms."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for secret_id, address, last_used_at in await reader.fetch(_OF_CLIENT, tenant_id, client_id):
+        found[secret_id][address] = last_used_at
+    return found
+
+
+async def add_addresses(tx: Transaction, rows: Sequence[AddressUse]) -> None:
+    """Add uses, across tenants."""
+    await tx.insert_rows(secret_addresses, rows, suffix=_ADD_UP)
+
+
+async def prune_addresses(tx: Transaction) -> int:
+    """Forget what is beyond the latest thousand addresses of a secret. Returns how many."""
+    return await tx.execute(_PRUNE, KEPT_ADDRESSES)
