@@ -11,7 +11,6 @@ from omnilab.client.bookings import WHOAMI
 from omnilab.client.doctor.findings import Finding, failed, passed, skipped, warned
 from omnilab.client.doctor.platform import Platform, told
 from omnilab.client.doctor.remedies import REMEDIES, remedy_of
-from omnilab.client.doctor.texts import environment
 from omnilab.client.effects import Answer
 from omnilab.client.errors import Trouble
 from omnilab.client.hidden import Hidden
@@ -24,9 +23,9 @@ _PROBES = 3
 
 
 def examine_account(
-    platform: Platform, token: Hidden[str], secret: str, *, needs: Collection[str], now: float
+    platform: Platform, token: Hidden[str], *, named: str, needs: Collection[str], now: float
 ) -> list[Finding]:
-    """The lines after the token."""
+    """The lines after the token. named: the environment that the secret's text names."""
     outcome = platform.call(token)
     me = WHOAMI.read(outcome) if isinstance(outcome, Answer) and outcome.status == 200 else None
     if me is None:
@@ -34,7 +33,7 @@ def examine_account(
     probe = platform.probe(token)
     audience = _audience(me, probe)
     return [
-        _environment(me, secret),
+        _environment(me, named),
         audience,
         _endpoints(me, probe, needs) if audience.status == "pass" else skipped("endpoints", "audience"),
         _quota(me, probe),
@@ -49,8 +48,7 @@ def _refused(trouble: Trouble, *, default: str) -> Finding:
     return failed(check, trouble.code, told(trouble), remedy.fix)
 
 
-def _environment(me: WhoAmI, secret: str) -> Finding:
-    named = environment(secret.strip())
+def _environment(me: WhoAmI, named: str) -> Finding:
     return passed("environment", f"{me.environment}, tenant {me.tenant}" + (", as the secret says" if named else ""))
 
 

@@ -47,7 +47,7 @@ def _way(settings: Settings, given: Given, *, wall_clock: Callable[[], float], n
         findings += found
         if token is not None:
             now = wall_clock()
-            findings += examine_account(platform, token, given.secret, needs=needs, now=now)
+            findings += examine_account(platform, token, named=given.environment, needs=needs, now=now)
     except ConfigurationError as error:  # the secret's file has gone meanwhile
         findings.append(Finding(check="secret_text", status="fail", code=error.code, found=error.detail))
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from omnilab.client.doctor.findings import Finding, failed, passed
-from omnilab.client.doctor.texts import judge_secret, judge_text
+from omnilab.client.doctor.texts import environment, judge_secret, judge_text
 from omnilab.client.errors import ConfigurationError
 from omnilab.client.settings import Options, Settings, read_settings
 
@@ -16,17 +16,18 @@ _NAMES = ("client_id", "audience", "base_url")
 
 
 class Given(NamedTuple):
-    """The settings, None where they cannot be used; what was found about them; the secret as it was written down."""
+    """The settings, None where they cannot be used; what was found about them; which environment the secret names."""
 
     settings: Settings | None
     findings: list[Finding]
-    secret: str
+    environment: str
 
 
 def read_place(options: Options, environ: Mapping[str, str]) -> Given:
     """Look at every setting. A secret that cannot be right is not used: the rest of the way is examined without."""
     usable: Options = {**options, "environ": environ}
     name, secret, unreadable = _raw_secret(options, environ)
+    named = environment(secret.strip())
     findings = [unreadable] if unreadable is not None else []
     if secret.strip():
         findings.append(judge_secret(name, secret))
@@ -36,15 +37,15 @@ def read_place(options: Options, environ: Mapping[str, str]) -> Given:
     bad = _bad_text(options, environ)
     if bad is not None and bad.status == "fail":
         is_swapped = bad.code == "client_id_is_secret"  # what the secret's place holds then follows from it
-        return Given(None, [bad] if is_swapped else [bad, *findings], secret)
+        return Given(None, [bad] if is_swapped else [bad, *findings], named)
     try:
         settings = read_settings(usable)
     except ConfigurationError as error:
         code = "settings_missing" if error.missing else "settings_unusable"
         fix = "Set them to the values handed over by OmniLab." if error.missing else "Correct the setting it names."
-        return Given(None, [failed("settings", code, error.detail, fix), *findings], secret)
+        return Given(None, [failed("settings", code, error.detail, fix), *findings], named)
     found = f"client {shown(settings.client_id)}, audience {shown(settings.audience)}, at {settings.base_url}"
-    return Given(settings, [bad or passed("settings", found), *findings], secret)
+    return Given(settings, [bad or passed("settings", found), *findings], named)
 
 
 def shown(text: str) -> str:
