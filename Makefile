@@ -26,6 +26,7 @@ setup: .venv/.ready ## make .venv with everything in it, .venv/bin/omnilab among
 .venv/.ready: $(REQUIREMENTS) pyproject.toml tools/provision.sh
 	@PYTHON=$(PYTHON) tools/provision.sh setup
 	@echo "Making .venv (about a minute the first time)"
+	@[ "$$(readlink -f $(BIN)/python)" = "$$(readlink -f $(PYTHON))" ] || rm -rf .venv  # another interpreter's
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$(REQUIREMENTS))
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -1,130 +1,144 @@
-"""Tokens a second of ours, of a floor and of three peers, in one interleaved run. Started by `make bench`.
+"""Everything the speed of the service is measured by, in one interleaved run. Started by `make bench`.
 
-Servers on core 0, wrk on core 1. Prints the table and writes `bench/results/<date>-<cpu>.json`.
+Servers have core 0, load generators core 1. Prints one table, and writes `bench/results/<date>-<cpu>.json`, the chart
+and the table of docs/performance.md. Installations are made before the clock starts, and kept for the next run.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import platform
 import re
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from bench.figures import openssl_sign_rate, ratios, summary, wrk_rate
+from bench import bookings, connections, sdk, tokens
+from bench.chart import chart
+from bench.contenders import HERE, prepare_peers
+from bench.data import installation
+from bench.figures import Row, summary, table
 
-HERE, BUILD = Path("bench").resolve(), Path("build/bench").resolve()
-PEER_BIN = BUILD / "peers/bin"
-CLIENTS = 100
-PORTS = {"ours": 8201, "floor": 8202, "oidc-provider": 8203, "authlib": 8204, "django-oauth-toolkit": 8205}
-
-
-def prepare() -> dict[str, str]:
-    """An installation of ours with quotas on, databases of the peers, and the bodies to send."""
-    data = BUILD / "data"
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True)
-    env = os.environ | {"OMNILAB_DATABASE_URL": f"sqlite:///{data}/omnilab.db", "BENCH_DIRECTORY": str(data)}
-    env |= {"BENCH_CLIENTS": str(CLIENTS)}
-    env |= {f"OMNILAB_{who}_TOKEN_QUOTA": "60000000/minute" for who in ("CLIENT", "TENANT")}
-    ours, credentials = str(Path(sys.executable).with_name("omnilab")), data / "credentials"
-    subprocess.run([ours, "init"], env=env, check=True, stdout=subprocess.DEVNULL)
-    seed = ["seed", "--tenants", "20", "--clients", str(CLIENTS), "--bookings", "0"]
-    words = [ours, *seed, "--credentials-file", str(credentials)]
-    subprocess.run(words, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    subprocess.run([PEER_BIN / "python", HERE / "peers/django_toolkit/server.py"], env=env, check=True)
-    form = "grant_type=client_credentials&client_id={}&client_secret={}\n"
-    known = [json.loads(line) for line in credentials.read_text().splitlines()]
-    own = "".join(form.format(each["client_id"], each["client_secret"]) for each in known)
-    (data / "ours.txt").write_text(own)
-    secret = "secret-of-client-{}-0123456789abcdefghijklmnopqrstuvwxyz"
-    peers = "".join(form.format(f"client-{n}", secret.format(n)) for n in range(CLIENTS))
-    (data / "peers.txt").write_text(peers)
-    return env
+RESULTS = HERE / "results"
+DOCUMENT, PICTURE = HERE.parent / "docs/performance.md", HERE.parent / "docs/performance.svg"
+_BEGIN, _END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+_GROUPS = ("compare", "latency", "costs", "clients", "starts", "lists", "large", "cancels", "connections", "sdk")
+_NEEDS = {
+    "clients": ("tenthousand", "wide"),
+    "starts": ("tenthousand", "wide"),
+    "large": ("large",),
+    "cancels": ("cancels",),
+}
 
 
-def commands() -> dict[str, list[str]]:
-    """How each contender starts."""
-    gunicorn = [str(PEER_BIN / "gunicorn"), "--log-level", "error", "server:app"]
-    own = str(Path(sys.executable).with_name("omnilab"))
-    return {
-        "ours": [own, "serve", "--workers", "1", "--port", str(PORTS["ours"])],
-        "floor": [sys.executable, str(HERE / "floors/constant.py"), str(PORTS["floor"])],
-        "oidc-provider": ["node", "server.mjs", str(PORTS["oidc-provider"]), str(CLIENTS)],
-        "authlib": [*gunicorn, "--chdir", str(HERE / "peers/flask_authlib"), "-b", f"127.0.0.1:{PORTS['authlib']}"],
-        "django-oauth-toolkit": [
-            *(*gunicorn, "--chdir", str(HERE / "peers/django_toolkit")),
-            *("-b", f"127.0.0.1:{PORTS['django-oauth-toolkit']}"),
-        ],
-    }
+def sdk_rows(calls: int) -> Iterable[Row]:
+    """What the SDK adds to a call of bare httpx, and what importing it costs."""
+    found = sdk.measure(calls)
+    for row in found["calls"]:
+        yield Row(f"SDK over bare httpx, {row['kind']}", row["overhead_percent"], "%", 5, at_least=False)
+    for statement, milliseconds in found["imports_ms"].items():
+        target = 150 if statement == "import omnilab.client" else None
+        yield Row(f"`{statement}`", milliseconds, "ms", target, at_least=False, note="CPU time")
 
 
-def start(name: str, words: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a contender on core 0 and wait until it listens. Raises RuntimeError."""
-    with (BUILD / "data" / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["taskset", "-c", "0", *words], env=env, cwd=BUILD / "oidc-provider", stdout=log, stderr=log
-        )
-    for _ in range(150):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", PORTS[name])) == 0:
-                return process
-        time.sleep(0.1)
-    process.kill()
-    raise RuntimeError(f"{name} does not listen; see its log in build/bench/data")
-
-
-def load(name: str, seconds: int, env: dict[str, str]) -> float:
-    """Requests a second over 64 connections from core 1."""
-    path = "/v1/oauth:token" if name == "ours" else "/token"
-    bodies = BUILD / "data" / ("ours.txt" if name == "ours" else "peers.txt")
-    words = ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "30s", "-s"]
-    words += [str(HERE / "tokens.lua"), f"http://127.0.0.1:{PORTS[name]}{path}"]
-    done = subprocess.run(words, env=env | {"BENCH_BODIES": str(bodies)}, check=True, capture_output=True, text=True)
-    return wrk_rate(done.stdout)
-
-
-def measure(rounds: int, seconds: int, env: dict[str, str]) -> dict[str, list[float]]:
-    """Each contender alone in turn, round after round; a second of warm-up before each."""
+def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[str, list[float]]]:
+    """All rows of the wanted groups, and the token rates of every round."""
+    rounds, seconds = (2, 2) if quick else (5, 3)
     rates: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        words = ["taskset", "-c", "0", "openssl", "speed", "-seconds", "1", "ecdsap256"]
-        printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-        rates.setdefault("openssl", []).append(openssl_sign_rate(printed))
-        for name, command in commands().items():
-            process = start(name, command, env)
-            try:
-                load(name, 1, env)
-                rates.setdefault(name, []).append(load(name, seconds, env))
-            except ValueError as error:
-                print(f"{name}: not measured: {error}", file=sys.stderr)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait()
-    return rates
+    rows: list[Row] = []
+
+    def top_rate() -> float:
+        if "ours" not in rates:
+            found, _ = tokens.compare(1, 2)
+            return summary(found["ours"])["median"]
+        return summary(rates["ours"])["median"]
+
+    def compare() -> Iterable[Row]:
+        found, figures = tokens.compare(rounds, seconds)
+        rates.update(found)
+        return figures
+
+    groups: dict[str, Callable[[], Iterable[Row]]] = {
+        "compare": compare,
+        "latency": lambda: tokens.latency(top_rate(), seconds + 1),
+        "costs": lambda: tokens.costs(3, seconds),
+        "clients": lambda: tokens.many_clients(3, seconds),
+        "starts": lambda: tokens.starts(5),
+        "lists": lambda: bookings.lists(rounds, 2),
+        "large": lambda: bookings.large(3, seconds),
+        "cancels": lambda: bookings.cancels(3, seconds),
+        "connections": lambda: connections.idle_connections(seconds),
+        "sdk": lambda: sdk_rows(1000),
+    }
+    for name in wanted:
+        began = time.monotonic()
+        for row in groups[name]():
+            rows.append(row)
+            print(table([row])[2], flush=True)
+        print(f"  ({name}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+    return rows, rates
+
+
+def machine() -> str:
+    """The processor's name and the number of cores."""
+    text = Path("/proc/cpuinfo").read_text()
+    found = re.search(r"model name\s*:\s*(.+)", text)
+    return f"{found[1].strip() if found else 'unknown processor'}, {os.cpu_count()} cores"
+
+
+def write(rows: list[Row], rates: dict[str, list[float]], *, began: datetime) -> Path:
+    """The JSON file, the chart and the table of the document."""
+    RESULTS.mkdir(exist_ok=True)
+    name = re.sub(r"\W+", "-", machine()).strip("-").lower()
+    path = RESULTS / f"{began:%Y-%m-%d}-{name}.json"
+    document: dict[str, Any] = {
+        "measured_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
+        "machine": machine(),
+        "python": sys.version.split()[0],
+        "rows": bookings.raw(rows),
+        "rates": rates,
+    }
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    middle = {each: summary(found)["median"] for each, found in rates.items() if "verify" not in each}
+    PICTURE.write_text(chart(middle, title="A second on one core (logarithmic)"))
+    DOCUMENT.write_text(with_figures(DOCUMENT.read_text(), document, path.name))
+    return path
+
+
+def with_figures(text: str, document: dict[str, Any], source: str) -> str:
+    """The document with the newest figures in their place. Raises ValueError when it has no such place."""
+    head, begin, rest = text.partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{DOCUMENT.name} has no place for figures")
+    rows = [Row(*(each[name] for name in Row._fields)) for each in document["rows"]]
+    words = f"Measured {document['measured_at']} on {document['machine']}, Python {document['python']} ({source})."
+    return "\n".join([head + _BEGIN, "", words, "", *table(rows), "", _END + tail])
 
 
 def main() -> None:
-    rounds, seconds = (2, 2) if "--quick" in sys.argv else (5, 7)
-    rates = measure(rounds, seconds, prepare())
-    figures = {name: summary(each) for name, each in rates.items()}
-    shares = ratios({name: each["median"] for name, each in figures.items()})
-    for name, each in figures.items():
-        ratio = f"{shares[f'ours/{name}']:10.2f}" if name != "ours" else ""
-        print(f"{name:22} {each['median']:10.0f}/s  ± {each['spread'] / 2:4.0%}  {ratio}")
-    cpu = re.sub(r"\W+", "-", platform.machine())
-    path = HERE / "results" / f"{datetime.now(UTC):%Y-%m-%d}-{cpu}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps({"rounds": rounds, "rates": rates, "figures": figures, "ratios": shares}, indent=1) + "\n"
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="tokens alone, two short rounds; writes nothing")
+    parser.add_argument("--only", choices=_GROUPS, action="append", help="these groups; writes nothing")
+    given = parser.parse_args()
+    if (os.cpu_count() or 1) < 2:
+        raise SystemExit("bench needs two cores: one for the server, one for the load")
+    wanted = tuple(given.only or (("compare",) if given.quick else _GROUPS))
+    for name in ("small", *(each for group in wanted for each in _NEEDS.get(group, ()))):
+        installation(name)
+    prepare_peers()
+    began = datetime.now(UTC)
+    rows, rates = measure(wanted, quick=given.quick)
+    print("\n".join(["", *table(rows)]))
+    judged = [row for row in rows if row.met is not None]
+    missed = [row.name for row in judged if not row.met]
+    print(f"\n{len(missed)} of {len(judged)} targets missed: {', '.join(missed) or 'none'}")
+    if wanted == _GROUPS and not given.quick:
+        print(f"written: {write(rows, rates, began=began)}")
 
 
 if __name__ == "__main__":

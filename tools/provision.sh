@@ -18,6 +18,7 @@ bench | command -v wrk                        | wrk
 bench | node --version                        | nodejs
 bench | npm --version                         | npm
 bench | command -v openssl                    | openssl
+bench | PATH=$PATH:/usr/sbin command -v nginx | nginx-light
 "
 
 missing_packages() {  # missing_packages GROUP: one package a line

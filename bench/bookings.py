@@ -1,0 +1,90 @@
+"""Rows about bookings: lists beside their floor, what verification adds, five million rows, cancels."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from bench.contenders import floor, ours
+from bench.data import Installation, cancel_requests, installation, list_requests, tokens_of
+from bench.figures import Row, summary
+from bench.machine import Program, wrk
+from bench.tokens import rate_of
+
+
+def lists(rounds: int, seconds: float) -> Iterator[Row]:
+    """Ours, ours without verification, and the floor, in turn."""
+    small = installation("small")
+    rates: dict[str, list[float]] = defaultdict(list)
+    with ours(small) as program:
+        tokens = tokens_of(small, program.port)
+    three, fifty = list_requests(small, tokens), list_requests(small, tokens, fifty=True)
+    tenants = _tenant_ids(small, tokens)
+    for _ in range(rounds):
+        with ours(small) as program:
+            rates["ours, 3"].append(rate_of(program, "", three, seconds))
+            rates["ours, 50"].append(rate_of(program, "", fifty, seconds))
+        with floor("lists.py", str(small.database), tenants, made=small) as program:
+            rates["floor, 3"].append(rate_of(program, "", three, seconds))
+            rates["floor, 50"].append(rate_of(program, "", fifty, seconds))
+        with floor("unverified.py", made=small) as program:
+            rates["unverified, 3"].append(rate_of(program, "", three, seconds))
+    middle = {name: median(each) for name, each in rates.items()}
+    for name in ("ours, 3", "floor, 3", "ours, 50", "floor, 50"):
+        yield Row(f"lists of {name} bookings, a second", middle[name], "", spread=summary(rates[name])["spread"])
+    for size in ("3", "50"):
+        ratio = middle[f"ours, {size}"] / middle[f"floor, {size}"]
+        yield Row(f"list of {size} bookings ÷ its floor", ratio, "×", 0.75, note="uvicorn, raw ASGI, bare sqlite3")
+    added = (middle["unverified, 3"] / middle["ours, 3"] - 1) * 100
+    yield Row("verification from cache adds to a list", added, "%", 10, at_least=False)
+
+
+def _tenant_ids(made: Installation, tokens: dict[str, str]) -> str:
+    """A file that tells the floor the tenant of each Authorization header."""
+    with sqlite3.connect(made.database) as database:
+        ids = dict(database.execute("SELECT tenant, tenant_id FROM tenants"))
+    path = made.folder / "tenants.json"
+    path.write_text(json.dumps({f"Bearer {token}": ids[tenant] for tenant, token in tokens.items()}))
+    return str(path)
+
+
+def large(rounds: int, seconds: float) -> Iterator[Row]:
+    """Lists of random contacts among ten thousand bookings and among five million."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        for name in ("small", "large"):
+            made = installation(name)
+            with ours(made) as program:
+                requests = list_requests(made, tokens_of(made, program.port))
+                rates[name].append(rate_of(program, "", requests, seconds, warm=2))
+    ratio = median(rates["small"]) / median(rates["large"])
+    yield Row("list among 10 thousand ÷ among 5 million bookings", ratio, "×", 1.2, at_least=False)
+
+
+def cancels(rounds: int, seconds: float) -> Iterator[Row]:
+    """Durable cancels a second, each of another booking."""
+    made = installation("cancels")
+    rates: list[float] = []
+    with ours(made) as program:
+        requests = cancel_requests(made, tokens_of(made, program.port))
+        start = 0
+        for _ in range(rounds):
+            run = wrk(_url(program), requests, seconds=seconds, start=start)
+            if run.refused:
+                raise RuntimeError(f"{run.refused} of {run.requests} cancels were refused")
+            rates.append(run.rate)
+            start += run.requests + 200  # what was on its way at the end of a run
+    yield Row("cancels a second, durable", median(rates), "", 1500, spread=summary(rates)["spread"])
+
+
+def _url(program: Program) -> str:
+    return f"http://127.0.0.1:{program.port}"
+
+
+def raw(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows as they go into the JSON file."""
+    return [row._asdict() | {"met": row.met} for row in rows]

@@ -1,0 +1,179 @@
+"""Rows about tokens: ours beside openssl, the floors and the peers; latency, workers, wrong secrets, many clients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.contenders import HERE, PEERS, floor, ours, peer, prepare_peers
+from bench.data import Installation, installation
+from bench.figures import Row, openssl_rates, summary
+from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
+
+TOKEN = "/v1/oauth:token"
+UVICORN, OWN = "constant on uvicorn", "constant on our server"
+_ALGORITHMS = ("ecdsap256", "ed25519", "rsa2048")
+
+
+def openssl(*algorithms: str, seconds: int = 1) -> dict[str, float]:
+    """What openssl signs and verifies in a second on the servers' core."""
+    words = ["taskset", "-c", SERVER_CORE, "openssl", "speed", "-seconds", str(seconds), *algorithms]
+    return openssl_rates(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def rate_of(program: Program, path: str, requests: Path, seconds: float, *, warm: float = 1) -> float:
+    """Answers a second after a warm-up. Raises RuntimeError when one of them was no 2xx."""
+    url = f"http://127.0.0.1:{program.port}{path}"
+    wrk(url, requests, seconds=warm)
+    run = wrk(url, requests, seconds=seconds)
+    if run.refused:
+        raise RuntimeError(f"{run.refused} of {run.requests} answers of {url} were no 2xx")
+    return run.rate
+
+
+def compare(rounds: int, seconds: float) -> tuple[dict[str, list[float]], list[Row]]:
+    """Everybody in turn, round after round; ratios of the medians."""
+    small, peer_requests = installation("small"), prepare_peers()
+    requests = small.token_requests()
+    rates: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        for name, rate in openssl("ecdsap256").items():
+            rates[f"openssl {name}"].append(rate)
+        with floor("constant.py", "uvicorn", made=small) as program:
+            rates[UVICORN].append(rate_of(program, TOKEN, requests, seconds))
+        with floor("constant.py", "own", made=small) as program:
+            rates[OWN].append(rate_of(program, TOKEN, requests, seconds))
+        with ours(small) as program:
+            rates["ours"].append(rate_of(program, TOKEN, requests, seconds))
+        for name in PEERS:
+            with peer(name) as program:
+                rates[name].append(rate_of(program, "/token", peer_requests, seconds))
+    for name, rate in openssl(*_ALGORITHMS[1:]).items():
+        rates[f"openssl {name}"].append(rate)
+    return dict(rates), _ratios({name: summary(each) for name, each in rates.items()})
+
+
+def _ratios(figures: dict[str, dict[str, float]]) -> list[Row]:
+    rows = [Row(f"{name}, a second", each["median"], "", spread=each["spread"]) for name, each in figures.items()]
+    own = figures["ours"]["median"]
+
+    def over(name: str, target: float | None, note: str = "") -> Row:
+        return Row(f"tokens of ours ÷ {name}", own / figures[name]["median"], "×", target, note=note)
+
+    return [
+        *rows,
+        over("openssl P-256 sign", 0.25, "aim 0.40"),
+        over(UVICORN, None),
+        over(OWN, None),
+        over("oidc-provider", 4, "aim 8; per core"),
+        over("Authlib + Flask", None),
+        over("django-oauth-toolkit", 100, "at its defaults"),
+    ]
+
+
+def paced(program: Program, requests: Path, rate: float, seconds: float) -> dict[str, Any]:
+    """Latency at a fixed rate, measured by a process on the other core."""
+    words = [sys.executable, "-m", "bench.paced", str(program.port), f"{rate:.0f}", str(seconds), str(requests)]
+    done = subprocess.run(
+        ["taskset", "-c", LOAD_CORE, *words], check=True, capture_output=True, text=True, cwd=HERE.parent
+    )
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def latency(top_rate: float, seconds: float) -> Iterator[Row]:
+    """At 70 % of the top rate, and with a part of the secrets wrong."""
+    small = installation("small")
+    for wrong, target in ((0.0, 10.0), (0.1, None), (0.9, None)):
+        requests = small.token_requests(wrong=wrong)
+        with ours(small) as program:
+            wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=1)
+            runs = [paced(program, requests, 0.7 * top_rate, seconds) for _ in range(3)]
+        p99, late = median(each["p99_ms"] for each in runs), max(each["sender_late_ms"] for each in runs)
+        p50 = median(each["p50_ms"] for each in runs)
+        name = f"99 % of tokens within, at {0.7 * top_rate:,.0f}/s, {wrong:.0%} wrong secrets"
+        yield Row(name, p99, "ms", target, at_least=False, note=f"median {p50:.1f} ms; sender late by ≤ {late:.0f} ms")
+
+
+def cpu_of(program: Program, requests: Path, seconds: float) -> float:
+    """CPU microseconds of the server for each request under load, whatever the answers say."""
+    url = f"http://127.0.0.1:{program.port}{TOKEN}"
+    wrk(url, requests, seconds=1)
+    before = program.cpu_seconds()
+    run = wrk(url, requests, seconds=seconds)
+    return (program.cpu_seconds() - before) / run.requests * 1e6
+
+
+def costs(rounds: int, seconds: float) -> Iterator[Row]:
+    """CPU a token, right and wrong, and with two workers on both cores."""
+    small = installation("small")
+    right, wrong = small.token_requests(), small.token_requests(wrong=1.0)
+    one: list[float] = []
+    refused: list[float] = []
+    two: list[float] = []
+    for _ in range(rounds):
+        with ours(small) as program:
+            one.append(cpu_of(program, right, seconds))
+            refused.append(cpu_of(program, wrong, seconds))
+        with ours(small, workers=2, cores=f"{SERVER_CORE},{LOAD_CORE}") as program:
+            two.append(cpu_of(program, right, seconds))
+    yield Row("CPU a token", median(one), "µs", spread=summary(one)["spread"])
+    yield Row("CPU a wrong secret", median(refused), "µs", spread=summary(refused)["spread"])
+    yield Row("CPU of a wrong secret ÷ of a right one", median(refused) / median(one), "×", 1.0, at_least=False)
+    note = "2 × CPU a token with one ÷ with two workers on both cores: the load generator's share is not counted"
+    yield Row("two workers ÷ one", 2 * median(one) / median(two), "×", 1.7, note=note)
+
+
+def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
+    """Random access over 100,000 clients beside 100; memory; start."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    megabytes: dict[str, float] = {}
+    for _ in range(rounds):
+        for name in ("small", "tenthousand", "wide"):
+            made = installation(name)
+            requests = made.token_requests()
+            with ours(made) as program:
+                if name != "tenthousand":
+                    rates[name].append(rate_of(program, TOKEN, requests, seconds, warm=2))
+                else:
+                    wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=seconds)
+                megabytes[name] = program.worker_megabytes()
+    ratio = median(rates["wide"]) / median(rates["small"])
+    yield Row("tokens with 100,000 clients ÷ with 100", ratio, "×", 0.8, note="random access")
+    yield Row("memory of a worker, 10,000 clients", megabytes["tenthousand"], "MB", 90, at_least=False, note="RSS")
+    yield Row("memory of a worker, 100 clients", megabytes["small"], "MB", note="RSS")
+    growth = (megabytes["wide"] - megabytes["small"]) / 10
+    yield Row("memory for each 10,000 clients", growth, "MB", note="from 100 to 100,000")
+
+
+def _start(made: Installation) -> float:
+    """Seconds from the command to its first answer."""
+    began = time.monotonic()
+    with ours(made) as program:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{program.port}/readyz").close()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.005)
+            else:
+                return time.monotonic() - began
+
+
+def starts(times: int) -> Iterator[Row]:
+    """From the command to the first answer."""
+    for name, target in (("small", 1.5), ("tenthousand", 1.5), ("wide", None)):
+        found = [_start(installation(name)) for _ in range(times)]
+        clients = {"small": "100", "tenthousand": "10,000", "wide": "100,000"}[name]
+        spread = summary(found)["spread"]
+        yield Row(
+            f"start to first answer, {clients} clients", median(found), "s", target, at_least=False, spread=spread
+        )
