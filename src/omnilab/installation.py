@@ -17,7 +17,7 @@ from functools import partial
 
 from omnilab.audit.model import Actor
 from omnilab.audit.service import AuditService
-from omnilab.bookings.service import BookingImporter, BookingService
+from omnilab.bookings.service import BookingImporter, BookingService, ContactErasure
 from omnilab.clock import Clock, SystemClock
 from omnilab.crypto.random import RequestIds, random_bytes
 from omnilab.crypto.sealing import KEY_BYTES, MasterKey, SealBrokenError
@@ -54,6 +54,7 @@ class Installation:
     idempotency: IdempotencyStore
     bookings: BookingService
     importer: BookingImporter
+    erasure: ContactErasure
 
     async def close(self) -> None:
         """Write what still waits, and let go of the database."""
@@ -170,6 +171,7 @@ def _wire(settings: Settings, db: Database, *, clock: Clock, keys: tuple[MasterK
         idempotency=idempotency,
         bookings=BookingService(db, clock, audit, idempotency),
         importer=BookingImporter(db, clock, audit, ids),
+        erasure=ContactErasure(db, clock, audit, ids),
     )
 
 

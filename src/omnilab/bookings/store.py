@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from omnilab.bookings.model.booking import CANCELLED, Booking, ListFilters, ListQuery, Slot
 from omnilab.bookings.tables import bookings, slots
@@ -19,6 +20,7 @@ _OF_CONTACT = and_(_b.tenant_id == bindparam("tenant"), _b.external_id == bindpa
 _OF_SLOT = and_(_s.tenant_id == bindparam("tenant"), _s.slot_id == bindparam("slot"))
 # Callers may ask for up to this many statuses; a fixed number of places makes one statement serve any choice.
 _STATUS_PLACES = 4
+PAGE_ROWS = 1000
 
 Shape = tuple[bool, bool, bool, bool, bool]
 _UNFILTERED: Shape = (False, False, False, False, False)
@@ -92,6 +94,23 @@ _CANCEL = Statement(
     .values(booking_status=CANCELLED, cancelled_at=bindparam("at"), cancel_reason=bindparam("reason")),
     *("at", "reason", "tenant", "contact", "start", "booking", "seen"),
 )
+_LIST_CONTACT = Statement(select(*_BOOKING).where(_OF_CONTACT), "tenant", "contact")
+_ERASE_CONTACT = Statement(delete(bookings).where(_OF_CONTACT), "tenant", "contact")
+_LIST_TENANT = Statement(
+    select(*_BOOKING)
+    .where(
+        _b.tenant_id == bindparam("tenant"),
+        tuple_(bindparam("after_contact"), bindparam("after_start", type_=BigInteger), bindparam("after_booking"))
+        < tuple_(_b.external_id, _b.slot_start_at, _b.booking_id),
+    )
+    .order_by(_b.external_id, _b.slot_start_at, _b.booking_id)
+    .limit(PAGE_ROWS),
+    *("tenant", "after_contact", "after_start", "after_booking"),
+)
+_FREE_PLACES = Statement(
+    update(slots).where(_OF_SLOT).values(places_taken=_s.places_taken - bindparam("places", type_=BigInteger)),
+    *("places", "tenant", "slot"),
+)
 _FIND_SLOT = Statement(select(*_SLOT).where(_OF_SLOT), "tenant", "slot")
 _FREE_PLACE = Statement(update(slots).where(_OF_SLOT).values(places_taken=_s.places_taken - 1), "tenant", "slot")
 _TAKE_PLACES = Statement(
@@ -141,6 +160,18 @@ class BookingReader:
         counted = await self._reader.fetch_one(count_statement(shape), self._tenant_id, query.external_id, *args)
         return rows, 0 if counted is None else int(counted[0])
 
+    async def list_contact(self, external_id: str) -> list[Booking]:
+        """All bookings of one contact."""
+        return [Booking(*row) for row in await self._reader.fetch(_LIST_CONTACT, self._tenant_id, external_id)]
+
+    async def pages(self) -> AsyncIterator[list[Booking]]:
+        """All bookings of the tenant, contact by contact."""
+        after: tuple[str, int, str] = ("", 0, "")
+        while rows := await self._reader.fetch(_LIST_TENANT, self._tenant_id, *after):
+            found = [Booking(*row) for row in rows]
+            yield found
+            after = (found[-1].external_id, found[-1].slot_start_at, found[-1].booking_id)
+
     async def find(self, booking_id: str) -> Booking | None:
         """The booking with this id, whichever contact's."""
         row = await self._reader.fetch_one(_FIND, self._tenant_id, booking_id)
@@ -170,6 +201,13 @@ class BookingWriter(BookingReader):
 
     async def free_place(self, slot_id: str) -> None:
         await self._tx.execute(_FREE_PLACE, self._tenant_id, slot_id)
+
+    async def free_places(self, slot_id: str, places: int) -> None:
+        await self._tx.execute(_FREE_PLACES, places, self._tenant_id, slot_id)
+
+    async def erase_contact(self, external_id: str) -> None:
+        """Remove a contact's bookings; their places are freed apart."""
+        await self._tx.execute(_ERASE_CONTACT, self._tenant_id, external_id)
 
     async def take_places(self, slot_id: str, places: int) -> bool:
         """Take so many places at once, or none and False when they are not all free."""

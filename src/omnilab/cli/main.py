@@ -24,11 +24,13 @@ NOUNS = {
     "secrets": "A client's secrets: add, rotate, list, revoke.",
     "grants": "The endpoints a client may call.",
     "bookings": "Import and list bookings.",
+    "contacts": "One contact's personal data.",
     "audit": "Why a request was answered as it was.",
     "keys": "Signing keys.",
     "api": "For integrators: call the API with your own credentials.",
 }
 VERBS = {
+    "access-report": "Who holds what, last used when, and what nobody has used for long.",
     "init": "Make the database, the keys and the rest of an installation.",
     "serve": "Serve the platform over HTTP.",
     "demo": "A development environment with real bookings, and a curl session to paste.",
@@ -68,7 +70,7 @@ class LazyCommands(TyperGroup):
 
 
 def _load(name: str, summary: str) -> Any:
-    app: typer.Typer = importlib.import_module(f"omnilab.cli.{name}").app
+    app: typer.Typer = importlib.import_module(f"omnilab.cli.{name.replace('-', '_')}").app
     command: Any = typer.main.get_command(app) if name in VERBS else typer.main.get_group(app)
     command.name = name
     command.help = command.help or summary

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from omnilab.cli.output import JsonFlag, describe, run
+from omnilab.cli.output import JsonFlag, describe, progress, run
 from omnilab.cli.provisioning_text import Document, columns, switched
 from omnilab.cli.session import Session
 from omnilab.tenancy.model.orders import NewTenant, TenantChange
@@ -96,6 +97,40 @@ def restore(ctx: typer.Context, key: Key, as_json: JsonFlag = False) -> None:
         return await session.platform.tenancy.tenants.restore(key, actor=session.actor)
 
     run(ctx, action, as_json=as_json, people=lambda done: switched(f"The tenant {key}", done))
+
+
+@app.command("export")
+def export(
+    ctx: typer.Context,
+    key: Key,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Write all that is kept of a tenant as JSON lines: its set-up, bookings and audit records; never a secret."""
+    from omnilab.cli.tenant_export import export_tenant
+
+    async def action(session: Session) -> Document:
+        with progress("Exporting") as advance:
+            return await export_tenant(session, key, file, advance=advance)
+
+    run(ctx, action, as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    ctx: typer.Context,
+    key: Key,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, for good.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """End a tenant for good with all it has; its key is never used again, its audit records stay and verify."""
+
+    async def action(session: Session) -> Document:
+        actor, deletion = session.actor, session.platform.tenancy.deletion
+        with progress("Removing") as advance:
+            return await deletion.delete(key, confirmed=confirm, actor=actor, advance=advance)
+
+    run(ctx, action, as_json=as_json)
 
 
 def show_tenant(tenant: Document) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, tuple_
+from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
 
 from omnilab.clock import Clock
 from omnilab.crypto.sealing import keyed_digest
@@ -35,6 +35,20 @@ _IS_KEY = tuple(column == bindparam(name) for column, name in zip(_KEY_COLUMNS, 
 _FIND = Statement(select(_r.body_digest, _r.status, _r.answer, _r.expires_at).where(*_IS_KEY), *_KEY_PARAMS)
 _KEEP = Statement(insert(idempotency_records), *(column.name for column in idempotency_records.columns))
 _DROP = Statement(delete(idempotency_records).where(*_IS_KEY), *_KEY_PARAMS)
+_ANSWERS = Statement(
+    select(*_KEY_COLUMNS, _r.answer)
+    .where(
+        _r.tenant_id == bindparam("tenant"),
+        tuple_(bindparam("after_client"), bindparam("after_call"), bindparam("after_key", type_=LargeBinary))
+        < tuple_(*_KEY_COLUMNS[1:]),
+    )
+    .order_by(*_KEY_COLUMNS)
+    .limit(SWEEP_ROWS),
+    "tenant",
+    "after_client",
+    "after_call",
+    "after_key",
+)
 _SWEEP = Statement(
     delete(idempotency_records).where(
         tuple_(*_KEY_COLUMNS).in_(select(*_KEY_COLUMNS).where(_r.expires_at <= bindparam("now")).limit(SWEEP_ROWS))
@@ -166,6 +180,17 @@ class IdempotencyStore:
             except UnavailableError:
                 swept = 0
             await asyncio.sleep(0.05 if swept == SWEEP_ROWS else SWEEP_SECONDS)
+
+
+async def forget_answers(tx: Transaction, tenant_id: str, names: Callable[[bytes], bool]) -> int:
+    """Drop the kept answers of a tenant that `names` picks; returns how many. Their keys can then be used anew."""
+    dropped, after = 0, ("", "", b"")
+    while rows := await tx.fetch(_ANSWERS, tenant_id, *after):
+        for row in rows:
+            after = (row[1], row[2], bytes(row[3]))
+            if names(bytes(row[4])):
+                dropped += await tx.execute(_DROP, *row[:4])
+    return dropped
 
 
 def key_reused() -> ConflictError:

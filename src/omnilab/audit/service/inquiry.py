@@ -61,6 +61,10 @@ class Inquiry:
         found.sort(key=lambda record: record.request_id, reverse=True)
         return found[: query.limit]
 
+    def stream(self, tenant_id: str) -> AsyncIterator[AuditRecord]:
+        """Every record of one tenant, newest first."""
+        return TenantRecords(self._reader, tenant_id).newest_first("", refusals_only=False)
+
     async def explain(self, tenant: str, since_ms: int) -> list[dict[str, Any]]:
         """A tenant's refusals grouped by cause, with the fix and a reply. Raises ProvisioningError `tenant_unknown`."""
         floor = request_id_floor(since_ms)

@@ -51,11 +51,11 @@ _BY_REQUEST = Statement(
 )
 
 # Tenancy's reference data, read by name: tenancy imports audit, so audit must not import tenancy.
-_tenants = table("tenants", column("tenant_id"), column("tenant"))
+_tenants = table("tenants", column("tenant_id"), column("tenant"), column("status"))
 _directory = table("client_directory", column("client_id"), column("tenant_id"))
 _TENANT_ID = Statement(select(_tenants.c.tenant_id).where(_tenants.c.tenant == bindparam("wanted")), "wanted")
 _TENANT_OF = Statement(
-    select(_tenants.c.tenant)
+    select(_tenants.c.tenant, _tenants.c.status)
     .select_from(_tenants.join(_directory, _directory.c.tenant_id == _tenants.c.tenant_id))
     .where(_directory.c.client_id == bindparam("wanted")),
     "wanted",
@@ -86,9 +86,11 @@ class AllRecords:
         return None if row is None else str(row[0])
 
     async def find_tenant_of(self, client_id: str) -> str | None:
-        """The key of the tenant a client belongs to."""
+        """The key of the tenant a client belongs to, or belonged to."""
         row = await self._reader.fetch_one(_TENANT_OF, client_id)
-        return None if row is None else str(row[0])
+        if row is None:
+            return None
+        return f"{row[0]} (a tenant that was deleted)" if row[1] == "deleted" else str(row[0])
 
     async def list_foreign_client_ids(self) -> list[str]:
         """The client ids that are not in our own form."""

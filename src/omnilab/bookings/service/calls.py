@@ -7,7 +7,7 @@ makes sure that of any number of concurrent cancels exactly one finds the bookin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -91,6 +91,10 @@ class BookingService:
         Raises UnavailableError.
         """
         return await BookingReader(self._db, tenant_id).list_page(query)
+
+    def pages(self, tenant_id: str) -> AsyncIterator[list[Booking]]:
+        """All bookings of one tenant."""
+        return BookingReader(self._db, tenant_id).pages()
 
     async def fetch(self, origin: CallOrigin, query: ListQuery) -> tuple[list[Row], int]:
         """`list_bookings` for a caller of the API; its record follows within a second."""
@@ -242,4 +246,9 @@ def _repeatable(origin: CallOrigin, endpoint: str, repeat: Repeat) -> Repeatable
 
 def _contact(origin: CallOrigin, external_id: str) -> str:
     """Who the contact is, for those alone who have the tenant's key and the external_id to compare."""
-    return keyed_digest(origin.contact_key, external_id.encode()).hex()[:_CONTACT_DIGITS]
+    return contact_mark(origin.contact_key, external_id)
+
+
+def contact_mark(contact_key: bytes, external_id: str) -> str:
+    """The same from the tenant's key itself."""
+    return keyed_digest(contact_key, external_id.encode()).hex()[:_CONTACT_DIGITS]

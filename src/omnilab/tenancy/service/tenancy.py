@@ -8,15 +8,19 @@ from omnilab.clock import Clock
 from omnilab.crypto.sealing import MasterKey
 from omnilab.storage.database import Database
 from omnilab.tenancy.model.place import Place
+from omnilab.tenancy.refusals import tenant_unknown
 from omnilab.tenancy.service.audiences import Audiences
 from omnilab.tenancy.service.bulk import Bulk
 from omnilab.tenancy.service.clients import Clients
+from omnilab.tenancy.service.deletion import TenantDeletion
 from omnilab.tenancy.service.hand_offs import HandOffs
 from omnilab.tenancy.service.imports import Imports
 from omnilab.tenancy.service.means import Means, Recorder
+from omnilab.tenancy.service.reports import Reports
 from omnilab.tenancy.service.rights import Entitlements, Grants
 from omnilab.tenancy.service.secrets import Secrets
 from omnilab.tenancy.service.tenants import CONTACT_KEY, Tenants
+from omnilab.tenancy.store.tenants import TenantDirectory
 
 
 class TenancyService:
@@ -48,8 +52,18 @@ class TenancyService:
         self.hand_offs = HandOffs(means)
         self.imports = Imports(means)
         self.bulk = Bulk(means)
+        self.deletion = TenantDeletion(means)
+        self.reports = Reports(means)
         self._master_key = master_key
+        self._db = db
 
     def open_contact_key(self, tenant_id: str, sealed: bytes) -> bytes:
         """The key for HMACs of a tenant's external ids. Raises SealBrokenError."""
         return self._master_key.open(CONTACT_KEY, tenant_id, sealed)
+
+    async def contact_key(self, tenant: str) -> tuple[str, bytes]:
+        """Tenant id and the key for HMACs of this tenant's external ids. Raises ProvisioningError `tenant_unknown`."""
+        found = await TenantDirectory(self._db).find_contact_key(tenant)
+        if found is None:
+            raise tenant_unknown(tenant)
+        return found[0], self.open_contact_key(*found)

@@ -15,6 +15,18 @@ _COLUMNS = select(
     tenants.c.api_quota, tenants.c.created_at,
 ).where(tenants.c.tenant_id != PLATFORM_TENANT, tenants.c.status != "deleted")  # fmt: skip
 _BY_KEY = Statement(_COLUMNS.where(tenants.c.tenant == bindparam("wanted")), "wanted")
+_WITH_DELETED = Statement(
+    select(*(tenants.c[name] for name in Tenant.__dataclass_fields__)).where(
+        tenants.c.tenant_id != PLATFORM_TENANT, tenants.c.tenant == bindparam("wanted")
+    ),
+    "wanted",
+)
+_CONTACT_KEY = Statement(
+    select(tenants.c.tenant_id, tenants.c.sealed_contact_key).where(
+        tenants.c.tenant == bindparam("wanted"), tenants.c.status != "deleted"
+    ),
+    "wanted",
+)
 _ALL = Statement(_COLUMNS.order_by(tenants.c.tenant))
 _PLATFORM = Statement(select(tenants.c.tenant_id).where(tenants.c.tenant_id == PLATFORM_TENANT))
 _MINE = tenants.c.tenant_id == bindparam("of_tenant")
@@ -25,6 +37,13 @@ _UPDATE = Statement(
     "new_name",
     "new_token",
     "new_api",
+    "of_tenant",
+)
+# What is left of a deleted tenant: its id and key. Without the key of its HMACs no contact can be recognised.
+_DELETE = Statement(
+    update(tenants)
+    .where(_MINE)
+    .values(status="deleted", name="", sealed_contact_key=b"", token_quota=None, api_quota=None),
     "of_tenant",
 )
 _SET_STATUS = Statement(update(tenants).where(_MINE).values(status=bindparam("new_status")), "new_status", "of_tenant")
@@ -53,6 +72,16 @@ class TenantDirectory:
         row = await self._reader.fetch_one(_BY_KEY, key)
         return None if row is None else Tenant(*row)
 
+    async def find_with_deleted(self, key: str) -> Tenant | None:
+        """The tenant that has or had this key."""
+        row = await self._reader.fetch_one(_WITH_DELETED, key)
+        return None if row is None else Tenant(*row)
+
+    async def find_contact_key(self, key: str) -> tuple[str, bytes] | None:
+        """Tenant id and the sealed key of its contacts' HMACs."""
+        row = await self._reader.fetch_one(_CONTACT_KEY, key)
+        return None if row is None else (str(row[0]), bytes(row[1]))
+
     async def list_all(self) -> list[Tenant]:
         """All tenants by key."""
         return [Tenant(*row) for row in await self._reader.fetch(_ALL)]
@@ -80,6 +109,10 @@ class TenantStore:
     async def update(self, name: str, token_quota: str | None, api_quota: str | None) -> None:
         """Write what can change of a tenant."""
         await self._tx.execute(_UPDATE, name, token_quota, api_quota, self._tenant_id)
+
+    async def delete(self) -> None:
+        """Final: the key stays taken."""
+        await self._tx.execute(_DELETE, self._tenant_id)
 
     async def set_status(self, status: str) -> None:
         """`active` or `suspended`."""
