@@ -12,6 +12,7 @@ setup | $PYTHON -c 'import ensurepip, venv'   | python3-venv
 test  | curl --version                        | curl
 test  | ls /usr/lib/postgresql/*/bin/initdb   | postgresql
 test  | chromium --version                    | chromium
+test  | git --version                         | git
 test  | node --version                        | nodejs
 test  | npm --version                         | npm
 bench | command -v wrk                        | wrk

@@ -34,6 +34,7 @@ VERBS = {
     "init": "Make the database, the keys and the rest of an installation.",
     "serve": "Serve the platform over HTTP.",
     "demo": "A development environment with real bookings, and a curl session to paste.",
+    "scan": "Find client secrets that leaked into files, archives, logs or git history.",
     "seed": "Bulk data for tests and benchmarks (development only).",
     "doctor": "For integrators: what stands between your program and its first booking, and how to mend it.",
     "token": "For integrators: an access token, ready for a header or explained.",

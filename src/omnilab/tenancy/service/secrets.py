@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omnilab.audit.model import Actor
+from omnilab.crypto.client_secret import secret_digest
 from omnilab.storage.database import Reader, Transaction
-from omnilab.tenancy.model.nouns import Client, ClientSecret
+from omnilab.tenancy.model.nouns import Client, ClientSecret, secret_status
 from omnilab.tenancy.model.orders import Rotation
 from omnilab.tenancy.model.verdict import Used, verdict_of
 from omnilab.tenancy.refusals import secret_unknown
@@ -14,7 +17,7 @@ from omnilab.tenancy.service.finding import get_client
 from omnilab.tenancy.service.means import Means, Touched
 from omnilab.tenancy.service.rights import of_client
 from omnilab.tenancy.store.secret_addresses import list_addresses
-from omnilab.tenancy.store.secrets import SecretReader, SecretStore
+from omnilab.tenancy.store.secrets import SecretReader, SecretStore, list_all_digests
 
 
 class Secrets:
@@ -66,6 +69,20 @@ class Secrets:
 
         await self._means.db.change(unit)
         return draft.issued
+
+    async def identify(self, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Whose secrets these texts are: text → tenant, client_id, secret_id, status. Others are left out."""
+        known = await list_all_digests(self._means.db)
+        now_ms = self._means.clock.now_ms()
+        found: dict[str, dict[str, str]] = {}
+        for client_id in {row.client_id for row in known.values()}:
+            for text in texts:
+                row = known.get(secret_digest(self._means.pepper, client_id, text))
+                if row is not None:
+                    status = secret_status(expires_at=row.expires_at, revoked_at=row.revoked_at, now_ms=now_ms)
+                    owner = {"tenant": row.tenant, "client_id": client_id, "secret_id": row.secret_id}
+                    found[text] = owner | {"status": status}
+        return found
 
     async def revoke(self, client_id: str, secret_id: str, *, actor: Actor) -> Document:
         """End a credential and every token issued on it, for good."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, select, update
 
 from omnilab.storage.database import Reader, Transaction
 from omnilab.storage.statement import Row, Statement
 from omnilab.tenancy.model.nouns import ClientSecret
-from omnilab.tenancy.tables import secret_use, secrets
+from omnilab.tenancy.tables import secret_use, secrets, tenants
 
 _MINE = (secrets.c.tenant_id == bindparam("of_tenant"), secrets.c.client_id == bindparam("of_client"))
 _THIS = (*_MINE, secrets.c.secret_id == bindparam("wanted"))
@@ -52,6 +53,25 @@ _ADD_UP = (
     " last_used_at = CASE WHEN excluded.last_used_at >= secret_use.last_used_at"
     " THEN excluded.last_used_at ELSE secret_use.last_used_at END"
 )
+
+
+_DIGESTS = Statement(
+    select(
+        tenants.c.tenant, secrets.c.client_id, secrets.c.secret_id, secrets.c.digest, secrets.c.expires_at,
+        secrets.c.revoked_at,
+    ).join(tenants, tenants.c.tenant_id == secrets.c.tenant_id)
+)  # fmt: skip
+
+
+class DigestRow(NamedTuple):
+    """A credential of anybody's, to be recognised by its digest."""
+
+    tenant: str
+    client_id: str
+    secret_id: str
+    digest: bytes
+    expires_at: int | None
+    revoked_at: int | None
 
 
 class SecretReader:
@@ -98,6 +118,12 @@ class SecretStore(SecretReader):
     async def expose(self, client_id: str, secret_id: str, now_ms: int) -> bool:
         """Note the first time it was seen where it must not be; False when that was noted before."""
         return await self._tx.execute(_EXPOSE, now_ms, self._tenant_id, client_id, secret_id) > 0
+
+
+async def list_all_digests(reader: Reader) -> dict[bytes, DigestRow]:
+    """All credentials by digest, across tenants: for operators' doors only."""
+    rows = (DigestRow(*row) for row in await reader.fetch(_DIGESTS))
+    return {bytes(row.digest): row for row in rows}
 
 
 async def add_uses(tx: Transaction, rows: Sequence[tuple[str, str, int, int, str]]) -> None:

@@ -1,0 +1,1 @@
+"""Finding client secrets that leaked: in files, archives, logs and git history. Offline; knows no house."""
