@@ -47,6 +47,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
         "address",
         "failed_authentications",
         "quota",
+        "token_form",
     ),
     "api": (
         "host",

@@ -101,6 +101,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "audience": st.one_of(_other("audience"), _plain(Slot("audience", own=True))),
     "resource": _other("audience"),
     "scope": _plain("bookings:read", "bookings:read bookings:create"),
+    # A token of the other is nothing an attacker has; what one gets who has it stands in tests/tokens/test_token_calls.
+    "token": _plain(Slot("tenant_id", form="not-the-token-of-{}"), Slot("client_id", form="forged")),
+    "token_type_hint": _plain("access_token", "refresh_token"),
 }
 
 _HOSTS = st.one_of(_other("host"), _plain(Slot("host", form="{}:443"), Slot("host", own=True)))

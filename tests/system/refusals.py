@@ -246,7 +246,28 @@ async def for_another_api(office: Office) -> httpx.Response:
     return await office.fetch(await office.token(client, audience=uri))
 
 
+async def token_call(office: Office, call: str, token: str, **fields: str) -> httpx.Response:
+    credentials = {"client_id": office.client["client_id"], "client_secret": office.client["client_secret"]}
+    return await office.it.http.post(f"/v1/oauth:{call}", data=credentials | {"token": token} | fields)
+
+
+async def of_another_type(office: Office) -> httpx.Response:
+    return await token_call(office, "revoke", "a-refresh-token", token_type_hint="refresh_token")
+
+
+async def ended_alone(office: Office) -> httpx.Response:
+    token = await office.token()
+    assert (await token_call(office, "revoke", token)).status_code == 200
+    return await office.fetch(token)
+
+
 REFUSALS: dict[str, Refusal] = {
+    "not an access token": Refusal(
+        of_another_type, "token_type_unsupported", "token_form", "said to be of another type", "an access token"
+    ),
+    "ended by its client": Refusal(
+        ended_alone, "token_revoked", "token_revocation", "revoked", "a token that is not revoked"
+    ),
     "wrong secret": Refusal(
         asking(client_secret="not-it"), "client_authentication_failed", "credential",
         "of acme, with a secret that is none of its secrets", "a known client_id with one of its secrets", False,

@@ -94,7 +94,7 @@ def test_the_record_names_the_true_cause_and_the_fix(told: Told, name: str) -> N
 def test_the_trace_tells_what_passed_before_and_ends_where_it_failed(told: Told, name: str) -> None:
     record = told.records[name]
     names = [check["name"] for check in record["checks"]]
-    order = CHECKS["token" if record["endpoint"] == "oauth:token" else "api"]
+    order = CHECKS[{"oauth:token": "token", "oauth:revoke": "token_call"}.get(record["endpoint"], "api")]
     assert names == list(order[: order.index(REFUSALS[name].check) + 1])
     assert [check["passed"] for check in record["checks"]] == [True] * (len(names) - 1) + [False]
 

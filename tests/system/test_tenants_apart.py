@@ -27,7 +27,7 @@ from tests.tokens.running import Running, running
 # Every call there is. A new one has to be put here, and then is attacked like the others.
 CALLS = (
     "cancelBooking", "cancelContactBooking", "createContactBooking", "fetchContactBookings",
-    "healthz", "jwks", "metadata", "openapi", "readyz", "token", "whoami",
+    "healthz", "introspect", "jwks", "metadata", "openapi", "readyz", "resourceMetadata", "revoke", "token", "whoami",
 )  # fmt: skip
 PAGES = ("/docs/errors", "/docs/errors/", "/docs/errors/{code}")
 CREATE, CANCEL = "/v1/interactions:createContactBooking", "/v1/interactions:cancelContactBooking"
@@ -106,6 +106,8 @@ class Neighbours:
         return [value for value in (*self.victim.names().values(), *words) if value not in self.known_to_spy]
 
     def _learn(self, said: str) -> None:
+        # A tenant's audience is its host with `https://` before it: who names the one knows the other.
+        said = said.replace(self.victim.host, f"https://{self.victim.host}")
         self.known_to_spy |= {value for value in self._secrets() if value in said}
 
 

@@ -17,7 +17,6 @@ def everything(omnilab: Omnilab) -> bytes:
     """All that the database holds, free pages included."""
     with sqlite3.connect(omnilab.directory / DATABASE) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("VACUUM")
     return b"".join(path.read_bytes() for path in (omnilab.directory / ".omnilab").glob("omnilab.db*"))
 
 

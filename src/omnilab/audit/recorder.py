@@ -11,6 +11,7 @@ import re
 
 from omnilab.audit.model.record import CLAIMED_CLIENT, CLAIMED_TENANT, TOKEN_ENDPOINT, AuditRecord
 from omnilab.audit.service import AuditService
+from omnilab.audit.service.tripwires import Tripwires
 from omnilab.clock import Clock
 from omnilab.errors import OmniLabError, UnavailableError
 from omnilab.storage.tables import PLATFORM_TENANT
@@ -28,6 +29,7 @@ class AuditRecorder:
     def __init__(self, audit: AuditService, clock: Clock) -> None:
         self._audit = audit
         self._clock = clock
+        self._tripwires = Tripwires()
 
     async def refused(self, exchange: Exchange, operation: Operation | None, error: OmniLabError) -> None:
         """Record a refusal. Raises UnavailableError when that cannot be done: then the answer is 503."""
@@ -45,6 +47,14 @@ class AuditRecorder:
 
     def _record_of(self, exchange: Exchange, operation: Operation | None, error: OmniLabError) -> AuditRecord:
         subject = exchange.subject or error.subject
+        claims = self._claims_of(exchange, error) if subject is None else {}
+        marks = self._tripwires.marks(
+            error.code,
+            proved=subject is not None,
+            whose=str(subject.secret_id if subject else claims.get(CLAIMED_CLIENT, "")),
+            address_group=exchange.address_group,
+            now_ms=self._clock.now_ms(),
+        )
         no_path = error.code == "not_found" and error.check == "route"
         return AuditRecord(
             request_id=exchange.request_id,
@@ -61,7 +71,7 @@ class AuditRecorder:
             check=error.check or None,
             expected=error.expected or None,
             found="a path that is no call" if no_path else error.found or None,
-            details=self._claims_of(exchange, error) if subject is None else {},
+            details=claims | marks,
             caller_request_id=exchange.caller_request_id,
         )
 

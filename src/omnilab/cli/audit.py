@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from omnilab.audit.model import AuditRecord, Outcome, is_request_id, present, rfc3339
+from omnilab.audit.model.events import SEVERITIES, Severity
 from omnilab.audit.service import RecordQuery
 from omnilab.cli.audit_text import (
     causes_text,
     decision_text,
+    events_text,
     examination_text,
     export_text,
     records_text,
@@ -87,11 +89,14 @@ def list_records(
     client: Annotated[str | None, typer.Option("--client", metavar="CLIENT_ID", help="Only this client's.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="RFC 3339, or so long ago: 15m.")] = None,
     outcome: Annotated[Outcome | None, typer.Option("--outcome", help="Only these.")] = None,
+    events: Annotated[bool, typer.Option("--events", help="Only security events: tripwires touched.")] = False,
+    severity: Annotated[Severity | None, typer.Option("--severity", help="Only events so severe, or more.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 100,
     as_json: JsonFlag = False,
 ) -> None:
     """List decisions, newest first."""
     check = _since(since) if since is not None else lambda _: 0
+    least = severity or (SEVERITIES[0] if events else None)
 
     async def action(session: Session) -> Document:
         query = RecordQuery(
@@ -99,11 +104,12 @@ def list_records(
             client_id=client,
             since_ms=check(session.platform.clock.now_ms()),
             outcome=outcome,
+            severity=least,
             limit=limit,
         )
         return _records(await session.platform.audit.list_records(query))
 
-    run(ctx, action, as_json=as_json, people=records_text)
+    run(ctx, action, as_json=as_json, people=records_text if least is None else events_text)
 
 
 @app.command("verify")

@@ -35,6 +35,13 @@ def records_text(document: Document) -> str:
     return table(names, [[record[name] for name in names] for record in document["records"]], empty="No records.")
 
 
+def events_text(document: Document) -> str:
+    """Security events as a table, newest first."""
+    names = ("occurred_at", "severity", "event", "tenant", "client_id", "secret_id", "address", "request_id")
+    rows = [{**record, **record["details"]} for record in document["records"]]
+    return table(names, [[row[name] for name in names] for row in rows], empty="No events.")
+
+
 def causes_text(document: Document) -> str:
     """The causes of a tenant's refusals, the most frequent first."""
     causes: Sequence[Document] = document["causes"]

@@ -39,6 +39,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what was erased is overwritten, not left in free space
     if not writable:
         connection.execute("PRAGMA query_only = ON")
     return connection

@@ -9,6 +9,7 @@ from typing import Any
 from omnilab.audit.model.causes import Causes
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, Claims, truer_cause
+from omnilab.audit.model.events import Severity, at_least, severity_of
 from omnilab.audit.model.record import CLAIMED_CLIENT, AuditRecord, Outcome, request_id_floor
 from omnilab.audit.store.records import AllRecords, TenantRecords, unproven_refusals
 from omnilab.errors import ProvisioningError
@@ -20,12 +21,16 @@ DEFAULT_LIMIT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordQuery:
-    """Which decisions to list, newest first. `tenant` is a key; `since_ms` is in milliseconds since 1970 UTC."""
+    """Which decisions to list, newest first. `tenant` is a key; `since_ms` is in milliseconds since 1970 UTC.
+
+    severity: only security events of this severity or above it.
+    """
 
     tenant: str | None = None
     client_id: str | None = None
     since_ms: int = 0
     outcome: Outcome | None = None
+    severity: Severity | None = None
     limit: int = DEFAULT_LIMIT
 
 
@@ -108,7 +113,10 @@ async def _first(
 ) -> list[AuditRecord]:
     """The first so many records that the query asks for, or that claim to be whom it asks for."""
     found: list[AuditRecord] = []
+    severities = None if query.severity is None else at_least(query.severity)
     async for record in records:
+        if severities is not None and severity_of(record) not in severities:
+            continue
         if query.outcome is not None and record.outcome != query.outcome:
             continue
         proved = not only_claims and query.client_id in (None, record.client_id)

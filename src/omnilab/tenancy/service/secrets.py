@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from omnilab.audit.model import Actor
+from omnilab.audit.model.events import SECRET_EXPOSED
 from omnilab.crypto.client_secret import secret_digest
 from omnilab.storage.database import Reader, Transaction
 from omnilab.tenancy.model.nouns import Client, ClientSecret, secret_status
@@ -115,7 +116,9 @@ class Secrets:
         async def unit(tx: Transaction) -> bool:
             first = await SecretStore(tx, touched.tenant_id).expose(client_id, secret_id, note.now_ms)
             if first:
-                await note.write(tx, "secrets:expose", touched, {"cause": "presented by a browser"})
+                await note.write(
+                    tx, "secrets:expose", touched, {"cause": "presented by a browser", **SECRET_EXPOSED.marks}
+                )
             return first
 
         return await self._means.db.change(unit)

@@ -112,7 +112,7 @@ class Documents:
         self._issuer = metadata.issuer
         self._of_issuer = metadata
         self._metadata = msgspec.json.encode(metadata)
-        self._metadata_etag = _etag(self._metadata)
+        self._metadata_etag = b'"%b"' % hashlib.sha256(self._metadata).hexdigest()[:32].encode()
 
     async def answer_jwks(self, exchange: Exchange) -> None:
         """`GET /.well-known/jwks.json`, on every host: a guard may know only its tenant's."""
@@ -135,11 +135,7 @@ class Documents:
         """`GET /.well-known/oauth-protected-resource`; whether a host's tenant exists is not told."""
         resource = self._issuer if exchange.host_tenant is None else self._base_url_of(exchange.host_tenant)
         body = msgspec.json.encode(resource_metadata_of(resource, self._of_issuer))
-        await _answer_cached(exchange, body, _etag(body))
-
-
-def _etag(body: bytes) -> bytes:
-    return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        await exchange.answer(200, body, headers=(_MAX_AGE,))
 
 
 async def _answer_cached(exchange: Exchange, body: bytes, etag: bytes) -> None:
