@@ -183,7 +183,7 @@ def test_2000_cold_tasks_get_one_token(estate: Estate) -> None:
     client = estate.client()
 
     async def main() -> list[int]:
-        async with AsyncOmniLab(environ=environ_of(client), total_seconds=60) as ours:
+        async with AsyncOmniLab(environ=environ_of(client), total_seconds=110) as ours:
 
             async def one() -> int:
                 return len([booking async for booking in ours.bookings.list(CONTACT)])
