@@ -20,7 +20,7 @@ TREE_BYTES = 1_000_000_000
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="omnilab-scan-") as name:
         planted = Planter(Path(name)).tree(TREE_BYTES)
-        command = [Path(sys.executable).with_name("omnilab"), "scan", name, "--json"]
+        command = [str(Path(sys.executable).with_name("omnilab")), "scan", name, "--json"]
         started = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.monotonic() - started
