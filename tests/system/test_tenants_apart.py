@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from omnilab.app import create_app, operations_of
+from omnilab.web.hand_off_page import hand_off_pages
 from omnilab.web.pages import error_pages
 from tests.harness import Credentials, Omnilab, Server, bearer
 from tests.system.attacks import Draft, drafts_of, fill, undescribed
@@ -27,9 +28,10 @@ from tests.tokens.running import Running, running
 # Every call there is. A new one has to be put here, and then is attacked like the others.
 CALLS = (
     "cancelBooking", "cancelContactBooking", "createContactBooking", "fetchContactBookings",
-    "healthz", "introspect", "jwks", "metadata", "openapi", "readyz", "resourceMetadata", "revoke", "token", "whoami",
+    "healthz", "introspect", "jwks", "metadata", "openHandOff", "openapi", "readyz", "resourceMetadata", "revoke",
+    "token", "whoami",
 )  # fmt: skip
-PAGES = ("/docs/errors", "/docs/errors/", "/docs/errors/{code}")
+PAGES = ("/docs/errors", "/docs/errors/", "/docs/errors/{code}", "/hand-off/{hand_off_id}")
 CREATE, CANCEL = "/v1/interactions:createContactBooking", "/v1/interactions:cancelContactBooking"
 FETCH = "/v1/interactions:fetchContactBookings"
 NO_QUOTAS = dict.fromkeys(
@@ -160,7 +162,7 @@ def test_pages_and_paths_of_no_call_tell_nothing_either(town: Neighbours, data: 
 
 def test_every_route_there_is_stands_in_the_lists_above(town: Neighbours) -> None:
     assert sorted(town.operations) == sorted(CALLS)
-    assert sorted(route.path for route in error_pages()) == sorted(PAGES)
+    assert sorted(route.path for route in (*error_pages(), *hand_off_pages())) == sorted(PAGES)
     app, _ = create_app(town.it.platform)
     assert {path.decode() for path in app._routes._by_raw_path} == {each.path for each in town.operations.values()}
     assert sorted(route.path for route in app._pages.routes) == sorted(PAGES)
