@@ -31,6 +31,7 @@ from omnilab.storage.database import Database
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
+from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.routes import hand_off_operation
 from omnilab.tenancy.secret_use import SecretUse
 from omnilab.tenancy.snapshot import Snapshot
@@ -165,7 +166,7 @@ def _wire(opened: Installation) -> Platform:
     settings, db, clock = opened.settings, opened.db, opened.clock
     snapshot = Snapshot(db, open_contact_key=opened.tenancy.open_contact_key, max_clients=settings.snapshot_max_clients)
     keyring = Keyring(db, opened.master_key, clock)
-    uses = SecretUse(db)
+    uses = SecretUse(db, opened.audit, NewAddresses(db, opened.ids))
     quotas = QuotaService(_limits(settings), clock, salt=random_bytes(16))
     issuer = Issuer(
         environment=settings.environment,

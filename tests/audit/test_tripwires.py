@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from omnilab.app import create_app
 from omnilab.audit.model.events import EVENTS, SEVERITIES
+from omnilab.audit.service import RecordQuery
 from omnilab.audit.service.tripwires import QUIET_MS, Tripwires
 from omnilab.crypto.client_secret import new_client_secret
 from tests.conftest import Served
+from tests.tokens.conftest import folder, made_once
+from tests.tokens.running import ACTOR, Running, play
+
+__all__ = ["folder", "made_once"]
 
 
 def events(served: Served, *words: str) -> list[dict[str, Any]]:
@@ -48,6 +56,39 @@ def test_every_tripwire_leaves_one_event_however_often_it_is_touched(served: Ser
     assert len(events(served, "--severity", "high", "--tenant", "acme")) == 2
     assert "secret.exposed.v1" in omnilab.run("audit", "list", "--events").stdout
     assert omnilab.run("audit", "list", "--events", "--since", "2099-01-01T00:00:00Z").stdout.strip() == "No events."
+
+
+def test_an_address_that_never_used_the_client_before_is_news_once(folder: Path) -> None:
+    async def story(it: Running) -> None:
+        client = await it.add_client("acme")
+        app, _ = create_app(it.platform)
+
+        async def use(address: str) -> list[str]:
+            """Get a token from there; returns the events so far."""
+            transport = httpx.ASGITransport(app, client=(address, 40000))
+            async with httpx.AsyncClient(transport=transport, base_url=str(it.http.base_url)) as http:
+                body = {name: client[name] for name in ("client_id", "client_secret", "audience")}
+                answer = await http.post("/v1/oauth:token", json=body | {"grant_type": "client_credentials"})
+                assert answer.status_code == 200
+            await it.platform.secret_use.flush()
+            found = await it.platform.audit.list_records(RecordQuery(severity="medium"))
+            return [str(each.address) for each in found]
+
+        assert await use("192.0.2.7") == []  # the first is no news
+        assert await use("192.0.2.7") == []
+        assert await use("198.51.100.9") == ["198.51.100.9"]
+        assert await use("198.51.100.9") == ["198.51.100.9"]
+        assert await use("2001:db8::1") == ["2001:db8::/64", "198.51.100.9"]
+        assert len(await use("2001:db8::2")) == 2
+        (newest, _) = await it.platform.audit.list_records(RecordQuery(severity="medium", tenant="acme"))
+        assert (newest.client_id, newest.secret_id) == (client["client_id"], client["secret_id"])
+        assert newest.details == {"event": "secret.new_address.v1", "severity": "medium"}
+        added = await it.platform.tenancy.secrets.add(client["client_id"], actor=ACTOR)
+        await it.settle()
+        client["client_secret"] = added.document()["client_secret"]
+        assert len(await use("192.0.2.7")) == 2  # known from the client's other secret
+
+    play(folder, story)
 
 
 @pytest.mark.parametrize("name", EVENTS)

@@ -20,6 +20,7 @@ from omnilab.storage.changes import ChangeFeed
 from omnilab.storage.statement import Statement
 from omnilab.tenancy.model.orders import NewClient, NewTenant
 from omnilab.tenancy.model.place import Place
+from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.secret_use import SecretUse
 from omnilab.tenancy.service import TenancyService
 from omnilab.tenancy.service.documents import IssuedClient
@@ -59,7 +60,7 @@ class Estate:
         self.place = place
         keys = (MasterKey(b"k" * 32), PEPPER)
         self.tenancy = TenancyService(self.db, clock=self.clock, ids=ids, audit=self.audit, place=self.place, keys=keys)
-        self.use = SecretUse(self.db)
+        self.use = SecretUse(self.db, self.audit, NewAddresses(self.db, ids))
         self.snapshot = Snapshot(self.db, open_contact_key=self.tenancy.open_contact_key, max_clients=max_clients)
         self.feed = ChangeFeed(self.db, self.clock, apply=self.snapshot.apply, apply_all=self.snapshot.apply_all)
         self.snapshot.follow(self.feed)

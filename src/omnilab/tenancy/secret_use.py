@@ -11,6 +11,8 @@ import asyncio
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
 from omnilab.tenancy.model.networks import counted_address
+from omnilab.tenancy.new_addresses import NewAddresses
+from omnilab.tenancy.service.means import Recorder
 from omnilab.tenancy.store.secret_addresses import AddressUse, add_addresses, prune_addresses
 from omnilab.tenancy.store.secrets import add_uses
 
@@ -22,8 +24,10 @@ _Key = tuple[str, str, str]  # tenant id, secret id, address as it came
 class SecretUse:
     """The counter of one process. Belongs to the event loop's thread."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, audit: Recorder, news: NewAddresses) -> None:
         self._db = db
+        self._audit = audit
+        self._news = news
         self._uses: dict[_Key, tuple[int, int]] = {}
 
     def used(self, tenant_id: str, secret_id: str, at_ms: int, address: str) -> None:
@@ -39,12 +43,17 @@ class SecretUse:
             return
         totals, addresses = _totals(uses), _addresses(uses)
 
-        async def unit(tx: Transaction) -> None:
-            await add_uses(tx, totals)
-            await add_addresses(tx, addresses)
-
         try:
+            events = await self._news.records(addresses)
+
+            async def unit(tx: Transaction) -> None:
+                await add_uses(tx, totals)
+                await add_addresses(tx, addresses)
+                for event in events:
+                    self._audit.record_in(tx, event)
+
             await self._db.write(unit)
+            self._news.met(addresses)
         except UnavailableError:
             self._keep(uses)
             raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select, tuple_
+from sqlalchemy import bindparam, case, delete, func, select, tuple_
 
 from omnilab.storage.database import Reader, Transaction
 from omnilab.storage.statement import Statement
 from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
-from omnilab.tenancy.tables import secret_addresses, secrets
+from omnilab.tenancy.tables import secret_addresses, secrets, tenants
 
 AddressUse = tuple[str, str, str, int, int, int]
 """tenant id, secret id, address, uses, first and last used at (ms)"""
@@ -22,6 +23,25 @@ _OF_CLIENT = Statement(
     .where(secrets.c.tenant_id == bindparam("of_tenant"), secrets.c.client_id == bindparam("of_client")),
     "of_tenant",
     "of_client",
+)
+_sibling = secrets.alias()
+_ACQUAINTANCE = Statement(
+    select(
+        tenants.c.tenant,
+        secrets.c.client_id,
+        func.sum(case((_ADDRESS.address == bindparam("wanted_address"), 1), else_=0)),
+    )
+    .join(tenants, tenants.c.tenant_id == secrets.c.tenant_id)
+    .join(_sibling, (_sibling.c.tenant_id == secrets.c.tenant_id) & (_sibling.c.client_id == secrets.c.client_id))
+    .join(
+        secret_addresses,
+        (_ADDRESS.tenant_id == _sibling.c.tenant_id) & (_ADDRESS.secret_id == _sibling.c.secret_id),
+    )
+    .where(secrets.c.tenant_id == bindparam("of_tenant"), secrets.c.secret_id == bindparam("wanted"))
+    .group_by(tenants.c.tenant, secrets.c.client_id),
+    "wanted_address",
+    "of_tenant",
+    "wanted",
 )
 _RANK = func.row_number().over(
     partition_by=(_ADDRESS.tenant_id, _ADDRESS.secret_id), order_by=_ADDRESS.last_used_at.desc()
@@ -51,6 +71,20 @@ async def list_addresses(reader: Reader, tenant_id: str, client_id: str) -> dict
     for secret_id, address, last_used_at in await reader.fetch(_OF_CLIENT, tenant_id, client_id):
         found[secret_id][address] = last_used_at
     return found
+
+
+class Acquaintance(NamedTuple):
+    """Whose a credential is, and whether an address has used any of its client's before."""
+
+    tenant: str
+    client_id: str
+    familiar: bool
+
+
+async def find_acquaintance(reader: Reader, tenant_id: str, secret_id: str, address: str) -> Acquaintance | None:
+    """None where no secret of the client was ever used."""
+    row = await reader.fetch_one(_ACQUAINTANCE, address, tenant_id, secret_id)
+    return None if row is None else Acquaintance(row[0], row[1], int(row[2]) > 0)
 
 
 async def add_addresses(tx: Transaction, rows: Sequence[AddressUse]) -> None:

@@ -1,0 +1,64 @@
+"""The tripwire of addresses: a client's secret was used from where none of its secrets ever was.
+
+The first addresses of a client are no news. Asked once for each secret and address a process meets, beside the write of
+the uses, so the way of a token costs nothing. What two processes meet at once, each may tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from omnilab.audit.model import AuditRecord
+from omnilab.audit.model.events import SECRET_NEW_ADDRESS
+from omnilab.storage.database import Reader
+from omnilab.tenancy.store.secret_addresses import AddressUse, find_acquaintance
+
+_REMEMBERED = 50_000
+_YIELD_EVERY = 50
+
+
+class NewAddresses:
+    """What this process has met. `ids` makes request ids."""
+
+    def __init__(self, reader: Reader, ids: Callable[[], str], *, remembered: int = _REMEMBERED) -> None:
+        self._reader = reader
+        self._ids = ids
+        self._remembered = remembered
+        self._met: set[tuple[str, str, str]] = set()
+
+    async def records(self, uses: Sequence[AddressUse]) -> list[AuditRecord]:
+        """The events among these uses, which are not written yet. Raises UnavailableError."""
+        found = []
+        unmet = [use for use in uses if use[:3] not in self._met]
+        for number, use in enumerate(unmet):
+            record = await self._record(use)
+            if record is not None:
+                found.append(record)
+            if number % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)  # after a start there may be thousands: let requests pass
+        return found
+
+    def met(self, uses: Sequence[AddressUse]) -> None:
+        """These are written: they are news no more."""
+        if len(self._met) + len(uses) > self._remembered:
+            self._met.clear()  # they are asked for again, and are known by then
+        self._met.update(use[:3] for use in uses)
+
+    async def _record(self, use: AddressUse) -> AuditRecord | None:
+        tenant_id, secret_id, address, _, _, last_used_at = use
+        known = await find_acquaintance(self._reader, tenant_id, secret_id, address)
+        if known is None or known.familiar:
+            return None
+        return AuditRecord(
+            request_id=self._ids(),
+            occurred_at=last_used_at,
+            tenant_id=tenant_id,
+            endpoint="secrets:new-address",
+            outcome="granted",
+            tenant=known.tenant,
+            client_id=known.client_id,
+            secret_id=secret_id,
+            address=address,
+            details=SECRET_NEW_ADDRESS.marks,
+        )
