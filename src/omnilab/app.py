@@ -29,7 +29,7 @@ from omnilab.settings import Settings
 from omnilab.storage.changes import Change, ChangeFeed, prune_changes
 from omnilab.storage.database import Database
 from omnilab.telemetry.access_log import AccessLog
-from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SNAPSHOT_CLIENTS
+from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
 from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.routes import hand_off_operation
@@ -86,6 +86,7 @@ class Platform(Installation):
             self.idempotency.run_sweeps,
             self._prune_changes,
             self._rotate_keys,
+            self._warn_of_expiry,
             self._every_second,
         )
         self._tasks = [asyncio.create_task(_kept_running(task)) for task in forever]
@@ -129,6 +130,21 @@ class Platform(Installation):
                 _log.info("signing_keys_rotated", every_days=days)
             await asyncio.sleep(_KEYS_LOOKED_AT_SECONDS)
         await asyncio.Event().wait()
+
+    async def warn_of_expiry(self) -> list[dict[str, object]]:
+        """Warn of secrets that expire in 30, 7 or 1 days: log, metric and record, each once whoever looks."""
+        given = await self.tenancy.expiry.warn()
+        for each in given:
+            named = {name: each[name] for name in ("tenant", "client_id", "secret_id", "expires_at", "days_left")}
+            _log.warning("secret_expires", **named)
+            if self.metrics is not None:
+                self.metrics.add(SECRET_EXPIRY_WARNINGS)
+        return given
+
+    async def _warn_of_expiry(self) -> None:
+        while True:
+            await self.warn_of_expiry()
+            await asyncio.sleep(_PRUNE_SECONDS)
 
     async def _prune_changes(self) -> None:
         while True:

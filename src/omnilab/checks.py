@@ -49,6 +49,14 @@ CHECKS: dict[str, tuple[str, ...]] = {
         "quota",
         "token_form",
     ),
+    "hand_off": (
+        "host",
+        "method",
+        "media_type",
+        "body",
+        "parameters",
+        "link",
+    ),
     "api": (
         "host",
         "route",

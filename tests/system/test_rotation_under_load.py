@@ -175,11 +175,21 @@ def test_new_signing_keys_and_a_new_master_key_fail_nobody(
     signed_by = Counter(owners.verify(token) for token in load.tokens[:resealed])
     assert len(signed_by) == 2
     assert omnilab.cli("audit", "verify")["intact"] is True
-    files = list(database.parent.glob("omnilab.db*"))
-    content = b"".join(path.read_bytes() for path in files)
-    for name, secret in [*keys_of(database, new), ("the old master key", base64.b64decode(old))]:
+    link = omnilab.cli("secrets", "add", client.client_id, "--hand-off")["hand_off_url"]
+    texts = {"a secret": client.client_secret, "a claim": link.partition("#")[2]}
+    searched = [*keys_of(database, new), ("the old master key", base64.b64decode(old))]
+    content = everything_at_rest(database)
+    for name, secret in searched + [(name, text.encode()) for name, text in texts.items()]:
         for form in (secret, secret.hex().encode(), base64.b64encode(secret), base64.urlsafe_b64encode(secret)):
             assert form.rstrip(b"=") not in content, name
+
+
+def everything_at_rest(database: Path) -> bytes:
+    """The database's files, free pages and write-ahead log included, and a backup as SQLite makes it."""
+    backup = database.parent / "omnilab.db-backup"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    return b"".join(path.read_bytes() for path in database.parent.glob("omnilab.db*"))
 
 
 def replace_a_worker(server: Server) -> None:

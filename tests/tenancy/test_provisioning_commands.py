@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from unittest import mock
@@ -137,3 +138,51 @@ def test_import(shop: Omnilab) -> None:
     again = shop.run("clients", "import", str(file))
     assert again.returncode == 1
     assert "existing       1" in again.stdout
+
+
+def test_a_rotation_by_command(shop: Omnilab) -> None:
+    client_id = make(shop, "turning", "--technical-contact", "ops@turning.example")
+    rotated = shop.cli("secrets", "rotate", client_id, "--overlap", "3d", "--expires-in", "20d")
+    assert list(rotated) == ["client_id", "secret_id", "client_secret"]
+    link = shop.cli("secrets", "rotate", client_id, "--hand-off")
+    assert list(link) == ["client_id", "hand_off_id", "hand_off_url", "hand_off_expires_at"]
+    assert re.fullmatch(rf"{shop.url}/hand-off/hof_\w+#\w{{43}}", link["hand_off_url"])
+    assert len(shop.cli("secrets", "list", client_id)["secrets"]) == 2
+    assert link["hand_off_id"][4:] not in shop.run("secrets", "list", client_id).stdout
+    shop.cli("secrets", "rotate", client_id, "--overlap", "three days", expect=2)
+    (expiring,) = shop.cli("secrets", "expiring")["secrets"]
+    assert (expiring["secret_id"], expiring["days_left"]) == (rotated["secret_id"], 20)
+    assert "to ops@turning.example" in shop.run("secrets", "expiring", "--within", "21d").stdout
+    cleared = shop.cli("secrets", "clear-exposed", client_id, rotated["secret_id"], "--reason", "never was")
+    assert cleared["changed"] is False
+    done = shop.cli("secrets", "compromised", client_id, rotated["secret_id"], "--since", "1h")
+    assert (done["changed"], done["calls"], done["technical_contact"]) == (True, [], "ops@turning.example")
+    told = shop.run("secrets", "compromised", client_id, rotated["secret_id"]).stdout
+    assert "works once" in told
+    assert rotated["client_secret"] not in told
+    shop.cli("secrets", "compromised", client_id, rotated["secret_id"], "--since", "yesterday", expect=2)
+    assert shop.cli("secrets", "expiring")["secrets"] == []
+
+
+def test_a_client_is_made_with_a_link_and_address_lists(shop: Omnilab) -> None:
+    shop.cli("tenants", "create", "fenced", "--name", "Fenced")
+    words = ("clients", "create", "--tenant", "fenced", "--name", "x", "--allow-token-address")
+    made = shop.cli(*words, "203.0.113.0/24", "--allow-token-address", "2001:db8::/48", "--hand-off")
+    assert "client_secret" not in made
+    assert made["hand_off_url"].startswith(f"{shop.url}/hand-off/hof_")
+    client_id = made["client_id"]
+    shown = shop.cli("clients", "show", client_id)
+    assert (shown["token_addresses"], shown["api_addresses"]) == (["203.0.113.0/24", "2001:db8::/48"], None)
+    update = ("clients", "update", client_id)
+    shown = shop.cli(*update, "--allow-token-address", "any", "--allow-api-address", "198.51.100.7")
+    assert (shown["token_addresses"], shown["api_addresses"]) == (None, ["198.51.100.7/32"])
+    refusal = shop.cli(*update, "--allow-api-address", "203.0.113.1/24", expect=1)["error"]
+    assert refusal["code"] == "address_invalid"
+
+
+def test_keys_are_revoked_in_an_emergency_only(shop: Omnilab) -> None:
+    shop.cli("keys", "rotate", "--revoke-old", expect=2)
+    shown = shop.cli("keys", "rotate", "--now", "--revoke-old")["keys"]
+    assert sorted({key["status"] for key in shown}) == ["current", "next", "revoked"]
+    assert set(shop.cli("keys", "reseal")["resealed"].values()) == {0}
+    assert "0 were left" in shop.run("keys", "reseal").stdout

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from omnilab.audit.model.trace import expand_checks, fix_of
 from omnilab.tenancy.model.orders import NewClient, NewTenant, Rotation
 from tests.tokens.running import ACTOR, ISSUER, Running, play
 
@@ -62,7 +63,9 @@ def test_a_link_makes_one_working_secret_and_ends(folder: Path) -> None:
         again = await opening(it, link, claim)
         assert (again.status_code, again.json()["code"]) == (404, "not_found")
         assert "opened at" in again.json()["detail"]
-        assert (await it.record_of(again)).reason == "hand_off_opened"
+        told = await it.record_of(again)
+        assert (told.reason, expand_checks(told)[-1].name) == ("hand_off_opened", "link")
+        assert "new link" in str(fix_of(told))
         offer = await it.platform.tenancy.hand_offs.offer(made["client_id"], Rotation(), supersede=True, actor=ACTOR)
         path, _, claim = str(offer["hand_off_url"]).removeprefix(ISSUER).partition("#")
         second = (await opening(it, path.removeprefix("/hand-off/"), claim)).json()

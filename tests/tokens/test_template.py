@@ -23,7 +23,7 @@ def entry(client_id: str = AWKWARD) -> tuple[ClientEntry, SecretEntry]:
     client, secret = ClientEntry(), SecretEntry()
     client.client_id, client.tenant, client.memo = client_id, tenant, {}
     client.audiences, client.allowed = {"urn:a": AUDIENCE}, frozenset({"bookings:read"})
-    secret.secret_id = "sec_1"
+    secret.secret_id, secret.expires_at = "sec_1", None
     return client, secret
 
 

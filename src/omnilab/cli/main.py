@@ -21,7 +21,7 @@ NOUNS = {
     "entitlements": "What a tenant may be granted at most.",
     "audiences": "The APIs a tenant's tokens are for.",
     "clients": "The backends that get tokens.",
-    "secrets": "A client's secrets: add, rotate, list, revoke.",
+    "secrets": "A client's secrets: add, rotate, watch, revoke; what to do when one leaks.",
     "grants": "The endpoints a client may call.",
     "bookings": "Import and list bookings.",
     "contacts": "One contact's personal data.",

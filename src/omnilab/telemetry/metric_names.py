@@ -24,7 +24,11 @@ REFUSALS = Metric("omnilab_refusals", "counter", "Requests refused, by public er
 SNAPSHOT_CLIENTS = Metric("omnilab_snapshot_clients", "gauge", "Clients held in memory.")
 FEED_LAG_SECONDS = Metric("omnilab_feed_lag_seconds", "gauge", "Time since the change feed was last confirmed.")
 
-FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS)
+SECRET_EXPIRY_WARNINGS = Metric(
+    "omnilab_secret_expiry_warnings", "counter", "Warnings given 30, 7 and 1 days before a secret expires."
+)
+
+FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS)
 
 #: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

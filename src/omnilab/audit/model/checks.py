@@ -39,6 +39,7 @@ EXPECTED: dict[str, str] = {
     "grant": "an endpoint grant of this client for the call",
     "entitlement": "an entitlement of the tenant to the endpoint",
     "idempotency": "an Idempotency-Key that is new, or repeats the same request",
+    "link": "a link with its claim, neither opened nor ended",
     "state": "a booking, slot or contact whose state allows the call",
 }
 

@@ -17,6 +17,9 @@ TOKEN_ENDPOINT = "oauth:token"
 # The calls about a token that is there already; their callers authenticate as clients.
 TOKEN_CALLS = frozenset({"oauth:revoke", "oauth:introspect"})
 CHECKPOINT_ENDPOINT = "audit:checkpoint"
+HAND_OFF_ENDPOINT = "/hand-off"
+# What the service does by itself: no caller asked, so there was nothing to check.
+OWN_ACTS = frozenset({"keys:rotate-by-age", "secrets:expiring", "secrets:expose"})
 # Names in `details` for what was claimed and not proved (see `claims.py`).
 CLAIMED_CLIENT = "claimed_client"
 CLAIMED_CLIENTS = "claimed_clients"  # of a flood: several, each with its count

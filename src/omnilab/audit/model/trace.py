@@ -7,9 +7,23 @@ from typing import Any
 import msgspec
 
 from omnilab.audit.model.checks import expected_of
-from omnilab.audit.model.record import CHECKPOINT_ENDPOINT, TOKEN_CALLS, TOKEN_ENDPOINT, AuditRecord, Check, rfc3339
+from omnilab.audit.model.record import (
+    CHECKPOINT_ENDPOINT,
+    HAND_OFF_ENDPOINT,
+    OWN_ACTS,
+    TOKEN_CALLS,
+    TOKEN_ENDPOINT,
+    AuditRecord,
+    Check,
+    rfc3339,
+)
 from omnilab.checks import CHECKS
 from omnilab.codes import CODES
+
+_NEW_LINK = (
+    "Print a new link (`omnilab secrets add CLIENT_ID --hand-off`). If this one was opened by somebody else, revoke the"
+    " secret that it made."
+)
 
 
 def expand_checks(record: AuditRecord) -> list[Check]:
@@ -26,10 +40,12 @@ def expand_checks(record: AuditRecord) -> list[Check]:
 
 def _checks_asked(record: AuditRecord) -> tuple[str, ...]:
     """Which steps a decision of this kind goes through. A change by an operator goes through none."""
-    if record.actor is not None or record.endpoint == CHECKPOINT_ENDPOINT:
+    if record.actor is not None or record.endpoint == CHECKPOINT_ENDPOINT or record.endpoint in OWN_ACTS:
         return ()
     if record.outcome == "refused" and not record.check:
         return ()
+    if record.endpoint in (HAND_OFF_ENDPOINT, "hand-offs:open"):
+        return CHECKS["hand_off"]
     if record.endpoint in TOKEN_CALLS:
         return CHECKS["token_call"]
     return CHECKS["token" if record.endpoint == TOKEN_ENDPOINT else "api"]
@@ -37,6 +53,8 @@ def _checks_asked(record: AuditRecord) -> tuple[str, ...]:
 
 def fix_of(record: AuditRecord) -> str | None:
     """What to do about a refusal."""
+    if record.endpoint == HAND_OFF_ENDPOINT and record.check == "link":
+        return _NEW_LINK
     code = CODES.get(record.code or "")
     return code.fix if code and record.outcome == "refused" else None
 

@@ -11,6 +11,7 @@ from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, Claims, truer_cause
 from omnilab.audit.model.events import Severity, at_least, severity_of
 from omnilab.audit.model.record import CLAIMED_CLIENT, AuditRecord, Outcome, request_id_floor
+from omnilab.audit.model.secret_report import SecretReport
 from omnilab.audit.store.records import AllRecords, TenantRecords, unproven_refusals
 from omnilab.errors import ProvisioningError
 from omnilab.storage.database import Reader
@@ -84,6 +85,15 @@ class Inquiry:
                     record = truer_cause(record, (client_id, tenant))  # noqa: PLW2901 - the same record, better told
                 causes.add(record, client_id=client_id, count=count)
         return causes.present()
+
+    async def report_secret(self, tenant: str, secret_id: str, since_ms: int) -> SecretReport:
+        """Everything a credential was used for since then. Raises ProvisioningError `tenant_unknown`."""
+        tenant_records, _ = await self._of_tenant(tenant, "")
+        report = SecretReport()
+        async for record in tenant_records.newest_first(request_id_floor(since_ms), refusals_only=False):
+            if record.secret_id == secret_id and record.actor is None:
+                report.add(record)
+        return report
 
     async def _explained(self, record: AuditRecord) -> AuditRecord:
         mark = str(record.details.get(CLAIMED_CLIENT, ""))

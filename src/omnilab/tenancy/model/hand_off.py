@@ -35,7 +35,7 @@ def decide_opening(found: HandOff | None, claim_digest: bytes, *, tenant: str, n
             "not_found",
             "There is no such link. Open it whole, as it was sent, the part after # included, or ask for a new one.",
             reason="hand_off_unknown",
-            check="state",
+            check="link",
             expected="a link with its claim",
             found="an unknown link or another claim",
         )
@@ -47,7 +47,7 @@ def decide_opening(found: HandOff | None, claim_digest: bytes, *, tenant: str, n
             f"This link was opened at {opened}, and it works once. If the secret did not reach you, ask for a new link,"
             " and have the one that was made revoked.",
             reason="hand_off_opened",
-            check="state",
+            check="link",
             expected="a link that was not opened",
             found=f"{found.hand_off_id}, opened at {opened}",
             subject=subject,
@@ -57,7 +57,7 @@ def decide_opening(found: HandOff | None, claim_digest: bytes, *, tenant: str, n
             "not_found",
             f"This link ended at {rfc3339(found.expires_at)}. No secret was made; ask for a new link.",
             reason="hand_off_expired",
-            check="state",
+            check="link",
             expected="a link that has not ended",
             found=f"{found.hand_off_id}, ended at {rfc3339(found.expires_at)}",
             subject=subject,

@@ -94,6 +94,11 @@ def as_label(text: str) -> str:
     return rules.display_name(text, what="label", longest=100)
 
 
+def as_reason(text: str) -> str:
+    """Why an operator does something."""
+    return rules.display_name(text, what="reason", longest=500)
+
+
 def as_partner(text: str) -> str:
     """A partner's name."""
     return rules.display_name(text, what="partner", longest=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from omnilab.audit.model import Actor
 from omnilab.audit.model.events import SECRET_EXPOSED
@@ -11,9 +12,9 @@ from omnilab.storage.database import Reader, Transaction
 from omnilab.tenancy.model.nouns import Client, ClientSecret, secret_status
 from omnilab.tenancy.model.orders import Rotation
 from omnilab.tenancy.model.verdict import Used, verdict_of
-from omnilab.tenancy.refusals import secret_unknown
+from omnilab.tenancy.refusals import checked, secret_unknown
 from omnilab.tenancy.service.documents import Document, IssuedSecret, secret_document
-from omnilab.tenancy.service.drafts import new_secret
+from omnilab.tenancy.service.drafts import as_reason, new_secret
 from omnilab.tenancy.service.finding import get_client
 from omnilab.tenancy.service.means import Means, Touched
 from omnilab.tenancy.service.rights import of_client
@@ -103,6 +104,25 @@ class Secrets:
 
         secret, changed = await self._means.db.change(unit)
         client = await get_client(self._means.db, client_id)
+        return secret_document(client, secret, note.now_ms) | {"changed": changed}
+
+    async def clear_exposed(self, client_id: str, secret_id: str, *, reason: str, actor: Actor) -> Document:
+        """Take back the mark that a secret was seen where it must not be; the reason goes on record."""
+        note = self._means.note(actor)
+        why = checked("reason", as_reason, reason)
+
+        async def unit(tx: Transaction) -> tuple[Client, ClientSecret, bool]:
+            client = await get_client(tx, client_id)
+            store = SecretStore(tx, client.tenant_id)
+            secret = await store.find(client_id, secret_id)
+            if secret is None:
+                raise secret_unknown(client_id, secret_id)
+            if secret.exposed_at is not None:
+                await store.clear_exposed(client_id, secret_id)
+                await note.write(tx, "secrets:clear-exposed", of_client(client, secret_id), {"reason": why})
+            return client, replace(secret, exposed_at=None), secret.exposed_at is not None
+
+        client, secret, changed = await self._means.db.change(unit)
         return secret_document(client, secret, note.now_ms) | {"changed": changed}
 
     async def mark_exposed(self, touched: Touched, *, request_id: str | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from omnilab.clock import Clock
 from omnilab.crypto.sealing import MasterKey
@@ -12,7 +13,9 @@ from omnilab.tenancy.refusals import tenant_unknown
 from omnilab.tenancy.service.audiences import Audiences
 from omnilab.tenancy.service.bulk import Bulk
 from omnilab.tenancy.service.clients import Clients
+from omnilab.tenancy.service.compromise import Compromise, Reporter
 from omnilab.tenancy.service.deletion import TenantDeletion
+from omnilab.tenancy.service.expiry import Expiry
 from omnilab.tenancy.service.hand_offs import HandOffs
 from omnilab.tenancy.service.imports import Imports
 from omnilab.tenancy.service.means import Means, Recorder
@@ -21,6 +24,10 @@ from omnilab.tenancy.service.rights import Entitlements, Grants
 from omnilab.tenancy.service.secrets import Secrets
 from omnilab.tenancy.service.tenants import CONTACT_KEY, Tenants
 from omnilab.tenancy.store.tenants import TenantDirectory
+
+
+class Auditor(Recorder, Reporter, Protocol):
+    """What tenancy asks of the audit, all together."""
 
 
 class TenancyService:
@@ -36,7 +43,7 @@ class TenancyService:
         *,
         clock: Clock,
         ids: Callable[[], str],
-        audit: Recorder,
+        audit: Auditor,
         place: Place,
         keys: tuple[MasterKey, bytes],
     ) -> None:
@@ -49,8 +56,10 @@ class TenancyService:
         self.clients = Clients(means)
         self.secrets = Secrets(means)
         self.grants = Grants(means)
+        self.expiry = Expiry(means)
         self.hand_offs = HandOffs(means)
         self.imports = Imports(means)
+        self.compromise = Compromise(means, self.secrets, self.hand_offs, audit)
         self.bulk = Bulk(means)
         self.deletion = TenantDeletion(means)
         self.reports = Reports(means)

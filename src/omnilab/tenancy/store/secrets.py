@@ -45,6 +45,9 @@ _EXPOSE = Statement(
     "of_client",
     "wanted",
 )
+_CLEAR_EXPOSED = Statement(
+    update(secrets).where(*_THIS).values(exposed_at=bindparam("none")), "none", "of_tenant", "of_client", "wanted"
+)
 _ADD_UP = (
     "ON CONFLICT (tenant_id, secret_id) DO UPDATE SET"
     " use_count = secret_use.use_count + excluded.use_count,"
@@ -118,6 +121,10 @@ class SecretStore(SecretReader):
     async def expose(self, client_id: str, secret_id: str, now_ms: int) -> bool:
         """Note the first time it was seen where it must not be; False when that was noted before."""
         return await self._tx.execute(_EXPOSE, now_ms, self._tenant_id, client_id, secret_id) > 0
+
+    async def clear_exposed(self, client_id: str, secret_id: str) -> None:
+        """Take that note back."""
+        await self._tx.execute(_CLEAR_EXPOSED, None, self._tenant_id, client_id, secret_id)
 
 
 async def list_all_digests(reader: Reader) -> dict[bytes, DigestRow]:

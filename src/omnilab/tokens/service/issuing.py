@@ -107,6 +107,8 @@ class TokenService:
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
             raise
+        if now_ms >= template.secret_told_from_ms:
+            answer_headers.append(template.secret_expires)
         unsigned = self._unsigned(template, now_ms // 1000, request.request_id)
         await self._record(request, template, now_ms)
         return IssuedToken(template.answer(unsigned.sign()), template.subject)

@@ -11,6 +11,8 @@ import msgspec
 
 from omnilab.audit.model import TOKEN_ENDPOINT, AuditRecord, decode, encode
 from omnilab.errors import Subject
+from omnilab.tenancy.model.expiry import TOLD_BEFORE_MS
+from omnilab.tenancy.model.moments import rfc3339
 from omnilab.tenancy.snapshot import ClientEntry, SecretEntry
 from omnilab.tokens.model.claims import fixed_claims
 from omnilab.tokens.model.decision import Right
@@ -26,15 +28,21 @@ _REQUEST_ID, _ADDRESS, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
 class TokenTemplate:
     """The parts of one kind of token, its answer and its record."""
 
-    __slots__ = ("_audit", "_tail", "algorithm", "claims", "lifetime_seconds", "subject")
+    __slots__ = (
+        "_audit", "_tail", "algorithm", "claims", "lifetime_seconds", "secret_expires", "secret_told_from_ms",
+        "subject",
+    )  # fmt: skip
 
-    def __init__(self, claims: bytes, record: AuditRecord, right: Right) -> None:
+    def __init__(self, claims: bytes, record: AuditRecord, right: Right, secret_expires_at: int | None) -> None:
         self.algorithm = right.audience.algorithm
         self.lifetime_seconds = right.audience.lifetime_seconds
         self.claims = claims
         self.subject = Subject(record.tenant_id, str(record.tenant), str(record.client_id), record.secret_id)
         self._audit = _with_places(encode(record).decode())
         self._tail = _answer_tail(right)
+        # The header of answers from then on; a template lives no longer than what is known of its secret.
+        self.secret_told_from_ms = float("inf") if secret_expires_at is None else secret_expires_at - TOLD_BEFORE_MS
+        self.secret_expires = (b"omnilab-secret-expires", (rfc3339(secret_expires_at) or "").encode())
 
     def answer(self, token: bytes) -> bytes:
         """The whole answer: exactly three fields, and `scope` only where one was asked for."""
@@ -73,7 +81,7 @@ class TokenTemplates:
             address=_ADDRESS,
             details={"audience": right.audience.audience, "scope": right.scope},
         )
-        return TokenTemplate(fixed_claims(self._issuer, client, secret, right), record, right)
+        return TokenTemplate(fixed_claims(self._issuer, client, secret, right), record, right, secret.expires_at)
 
     def keep(self, memo: dict[object, object], key: object, template: TokenTemplate) -> None:
         """Keep a template in its client's memo; the oldest one kept makes room."""
