@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omnilab.tenancy.model.orders import NewTenant, TenantChange
+from omnilab.tenancy.store.tenants import TenantStore
 from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, Estate, refused, tell
 
@@ -130,5 +131,15 @@ def test_the_platforms_own_tenant_is_made_once_and_never_shown(tmp_path: Path) -
         await estate.snapshot.load()
         await estate.tenant("acme")
         assert (await estate.tenancy.tenants.get_id("acme")).startswith("ten_")
+
+    tell(tmp_path, story)
+
+
+def test_a_deleted_tenant_has_no_key_left_to_reseal(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        made = await estate.tenant("acme")
+        await estate.tenant("globex")
+        await estate.db.change(lambda tx: TenantStore(tx, made["tenant_id"]).delete())
+        assert await estate.tenancy.tenants.reseal() == 0
 
     tell(tmp_path, story)

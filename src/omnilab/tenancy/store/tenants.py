@@ -51,7 +51,7 @@ _SET_STATUS = Statement(update(tenants).where(_MINE).values(status=bindparam("ne
 
 _SEALED = Statement(
     select(tenants.c.tenant_id, tenants.c.sealed_contact_key)
-    .where(tenants.c.tenant_id > bindparam("after"))
+    .where(tenants.c.tenant_id > bindparam("after"), tenants.c.status != "deleted")
     .order_by(tenants.c.tenant_id)
     .limit(200),
     "after",
@@ -91,7 +91,7 @@ class TenantDirectory:
         return await self._reader.fetch_one(_PLATFORM) is not None
 
     async def list_sealed(self, after: str) -> list[tuple[str, bytes]]:
-        """The next few (tenant id, sealed contact key), the platform's and deleted tenants' too."""
+        """The next few (tenant id, sealed contact key), the platform's too; a deleted tenant has none."""
         return [(tenant_id, bytes(sealed)) for tenant_id, sealed in await self._reader.fetch(_SEALED, after)]
 
 
