@@ -25,7 +25,7 @@ def test_keys_are_told_apart_however_they_are_written(between: str) -> None:
     assert both.open("k", "r", MasterKey(bytes(32)).seal("k", "r", b"x")) == b"x"
 
 
-@pytest.mark.parametrize("text", ["", " ", "short", f"{OLD} short"])
+@pytest.mark.parametrize("text", ["", " ", "short", f"{OLD} short"], ids=["none", "blank", "short", "a key and more"])
 def test_a_text_with_anything_else_is_refused_whole(text: str) -> None:
     with pytest.raises(MasterKeyError) as caught:
         MasterKey.parse(text)

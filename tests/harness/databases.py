@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -112,5 +113,6 @@ def _template_file() -> Path:
 @cache
 def _template() -> str:
     url = cluster().create_database()
-    upgrade(url)
+    with ThreadPoolExecutor(1) as thread:  # a test may ask for it on its event loop, and a migration has its own
+        thread.submit(upgrade, url).result()
     return url.rpartition("/")[2]
