@@ -35,9 +35,10 @@ def idle_connections(seconds: float) -> Iterator[Row]:
         alone = _rate(f"http://127.0.0.1:{program.port}", requests, seconds)
         with _held(program.port):
             beside = _rate(f"http://127.0.0.1:{program.port}", requests, seconds)
-            megabytes = program.worker_megabytes()
+            pss, rss = program.worker_megabytes()
         yield Row(f"tokens beside {IDLE:,} idle connections ÷ beside none", beside / alone, "×", note="without TLS")
-        yield Row(f"memory of a worker with {IDLE:,} idle connections", megabytes, "MB", note="RSS")
+        name = f"memory of a worker with {IDLE:,} idle connections"
+        yield Row(name, pss, "MB", note=f"PSS; RSS {rss:.0f} MB")
         with _tls_in_front(program.port) as port:
             alone = _rate(f"https://127.0.0.1:{port}", requests, seconds)
             with _held(port, "tls"):

@@ -47,14 +47,16 @@ class Program:
             ticks += int(fields[11]) + int(fields[12])
         return ticks / _TICKS_A_SECOND
 
-    def worker_megabytes(self) -> float:
-        """RSS of its largest process, what it shares with others included, in MB (10^6 bytes)."""
-        return max(_status_kib(pid, "VmRSS") for pid in self.members()) * 1024 / 1e6
+    def worker_megabytes(self) -> tuple[float, float]:
+        """Of its largest process, in MB (10^6 bytes): PSS, its fair share of what it has in common with its parent
+        and other workers, and RSS, which counts all of that in full."""
+        return max((_memory(pid) for pid in self.members()), key=lambda each: each[1])
 
 
-def _status_kib(pid: int, name: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith(name + ":")), 0)
+def _memory(pid: int) -> tuple[float, float]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    found = {line.split()[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines[1:]}
+    return found["Pss:"], found["Rss:"]
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def costs(rounds: int, seconds: float) -> Iterator[Row]:
 def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
     """Random access over 100,000 clients beside 100; memory; start."""
     rates: dict[str, list[float]] = defaultdict(list)
-    megabytes: dict[str, float] = {}
+    megabytes: dict[str, tuple[float, float]] = {}
     for _ in range(rounds):
         for name in ("small", "tenthousand", "wide"):
             made = installation(name)
@@ -161,9 +161,11 @@ def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
                 megabytes[name] = program.worker_megabytes()
     ratio = median(rates["wide"]) / median(rates["small"])
     yield Row("tokens with 100,000 clients ÷ with 100", ratio, "×", 0.8, note="random access")
-    yield Row("memory of a worker, 10,000 clients", megabytes["tenthousand"], "MB", 90, at_least=False, note="RSS")
-    yield Row("memory of a worker, 100 clients", megabytes["small"], "MB", note="RSS")
-    growth = (megabytes["wide"] - megabytes["small"]) / 10
+    for name, clients, target in (("tenthousand", "10,000", 90), ("small", "100", None)):
+        pss, rss = megabytes[name]
+        row = Row(f"memory of a worker after load, {clients} clients", pss, "MB", target, at_least=False)
+        yield row._replace(note=f"PSS; RSS {rss:.0f} MB")
+    growth = (megabytes["wide"][0] - megabytes["small"][0]) / 10
     yield Row("memory for each 10,000 clients", growth, "MB", note="from 100 to 100,000")
 
 

@@ -18,8 +18,8 @@ from omnilab.tokens.model.claims import fixed_claims
 from omnilab.tokens.model.decision import Right
 from omnilab.tokens.model.request import TokenRequest
 
-# About 1.5 kB each, 15 MB a worker at most; one that is not kept costs 10 µs.
-KEPT_TEMPLATES = 10_000
+# About 1.5 kB each, 6 MB a worker at most; one that is not kept costs 10 µs.
+KEPT_TEMPLATES = 4_000
 
 # Placeholders in the record's text. No real value holds a control character: JSON writes it escaped.
 _REQUEST_ID, _ADDRESS, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
