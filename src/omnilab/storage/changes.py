@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from omnilab.clock import Clock
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
+from omnilab.storage.group_commit import SharedFuture
 from omnilab.storage.statement import Statement
 from omnilab.storage.tables import changes
 
@@ -103,7 +104,8 @@ class ChangeFeed:
         self._apply_all = apply_all
         self._position = -1
         self._confirmed = float("-inf")
-        self._reading: asyncio.Future[None] | None = None
+        self._waiting: SharedFuture | None = None
+        self._reader: asyncio.Future[None] | None = None
 
     def fresh(self) -> bool:
         """True while memory may be trusted."""
@@ -120,13 +122,24 @@ class ChangeFeed:
 
     async def catch_up(self) -> None:
         """Read and apply all changes up to now. Concurrent callers share one read that began after they asked."""
-        running = self._reading
-        if running is not None and not running.done():
-            # That read may have begun before this call's change was committed: wait for it, then read again.
-            await asyncio.wait([running])
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(self._read())
-        await asyncio.shield(self._reading)
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = SharedFuture(loop=asyncio.get_running_loop())
+            if self._reader is None or self._reader.done():
+                self._reader = asyncio.ensure_future(self._read_for_the_waiting())
+        await waiting
+
+    async def _read_for_the_waiting(self) -> None:
+        while (waiting := self._waiting) is not None:
+            # Who asks from now on waits for the next read: this one may have begun before that call's change.
+            self._waiting = None
+            try:
+                await self._read()
+            except Exception as error:  # noqa: BLE001 - whatever it is, everyone who waits for this read gets it
+                waiting.set_exception(error)
+                waiting.exception()  # seen: a wait that was given up is no "never retrieved" warning
+            else:
+                waiting.set_result(None)
 
     async def _read(self) -> None:
         while True:

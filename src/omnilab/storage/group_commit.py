@@ -11,8 +11,8 @@ from omnilab.storage.database import Sink, Unit
 Waiting = tuple[Unit[Any], asyncio.Future[Any]]
 
 
-class _Durable(asyncio.Future[None]):
-    """Many wait for one commit; one of them being cancelled must not cancel the wait of the others."""
+class SharedFuture(asyncio.Future[None]):
+    """Many wait for one commit, or one read; one of them being cancelled must not cancel the wait of the others."""
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - asyncio's name and shape
         return False
@@ -27,7 +27,7 @@ class Batch:
         self.changes: list[Waiting] = []
         self.units: list[Waiting] = []
         self.items: dict[Sink, list[Any]] = {}
-        self.durable = _Durable(loop=loop)
+        self.durable = SharedFuture(loop=loop)
         self._written: dict[Sink, list[Any]] = {}
 
     @property

@@ -19,30 +19,13 @@ from sqlalchemy import Table
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Transaction, Unit
+from omnilab.storage.group_commit import Batch, settle
 from omnilab.storage.sqlite_files import WriteTurn, connect
 from omnilab.storage.statement import Row, Statement, insert_sql
 
 T = TypeVar("T")
 # The largest number of rows in one INSERT; below it powers of two, so that few statements serve any number.
 _INSERT_ROWS = 64
-
-
-class _Durable(asyncio.Future[None]):
-    """Many wait for one commit; one of them being cancelled must not cancel the wait of the others."""
-
-    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - asyncio's name and shape
-        return False
-
-
-class _Batch:
-    """What goes into one commit: units with a future each, and items for sinks that share one future."""
-
-    __slots__ = ("units", "items", "durable")
-
-    def __init__(self, durable: asyncio.Future[None]) -> None:
-        self.units: list[tuple[Unit[Any], asyncio.Future[Any]]] = []
-        self.items: dict[Sink, list[Any]] = {}
-        self.durable = durable
 
 
 class SQLiteDatabase:
@@ -53,7 +36,7 @@ class SQLiteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._open_batch: _Batch | None = None
+        self._open_batch: Batch | None = None
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._closing = False
 
@@ -117,13 +100,13 @@ class SQLiteDatabase:
     async def wait_for_change(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def _gathering(self) -> _Batch:
+    def _gathering(self) -> Batch:
         """The batch that is still open, under the lock; a new one wakes the writer."""
         batch = self._open_batch
         if batch is None:
             if self._closing:
                 raise UnavailableError("the database is closing")
-            batch = self._open_batch = _Batch(_Durable(loop=self._loop))
+            batch = self._open_batch = Batch(self._loop)
             # Woken when the requests that are ready now have all had their turn: woken at once, the writer was
             # measured to take most commits with a single record in them, at a third of the throughput.
             self._loop.call_soon(self._wake.put, True)
@@ -133,31 +116,13 @@ class SQLiteDatabase:
         """The writer thread: one commit after another until closed and empty."""
         while self._wake.get():
             outcome = self._writer.commit(self._take_batch)
-            self._loop.call_soon_threadsafe(_settle, *outcome)
+            self._loop.call_soon_threadsafe(settle, *outcome)
 
-    def _take_batch(self) -> _Batch:
+    def _take_batch(self) -> Batch:
         with self._lock:
             batch, self._open_batch = self._open_batch, None
         assert batch is not None
         return batch
-
-
-def _settle(batch: _Batch, results: list[Any], failure: UnavailableError | None) -> None:
-    """Back on the event loop: tell everyone who waits for this commit."""
-    for (_, future), result in zip(batch.units, results, strict=True):
-        if future.done():
-            continue
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-    if batch.durable.done():
-        return
-    if failure is None:
-        batch.durable.set_result(None)
-    else:
-        batch.durable.set_exception(failure)
-        batch.durable.exception()  # seen: a record that nobody waits for is no "never retrieved" warning
 
 
 class _Writer:
@@ -171,36 +136,32 @@ class _Writer:
         self._connection.close()
         self._turn.close()
 
-    def commit(self, take_batch: Any) -> tuple[_Batch, list[Any], UnavailableError | None]:
+    def commit(self, take_batch: Any) -> tuple[Batch, list[Any], UnavailableError | None]:
         """Take a turn, then the batch (so that it is as full as can be), and commit it."""
         with self._turn:
-            batch: _Batch = take_batch()
-            tx = _SQLiteTransaction(self._connection, batch.items)
+            batch: Batch = take_batch()
+            items = batch.begin()
+            tx = _SQLiteTransaction(self._connection, items)
             results: list[Any] = []
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for unit, _ in batch.units:
                     results.append(tx.run_unit(unit))
-                for sink, items in batch.items.items():
-                    _drive(sink.write_batch(cast(Transaction, tx), items))
+                for sink, written in items.items():
+                    _drive(sink.write_batch(cast(Transaction, tx), written))
                 self._connection.execute("COMMIT")
             except Exception as error:  # noqa: BLE001 - whatever failed, nothing of this commit may be taken for done
                 self._roll_back()
                 failure = UnavailableError(f"a commit failed: {error!r}")
                 failure.__cause__ = error
-                _tell(batch, committed=False)
+                batch.tell(committed=False)
                 return batch, [failure] * len(batch.units), failure
-            _tell(batch, committed=True)
+            batch.tell(committed=True)
             return batch, results, None
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-
-def _tell(batch: _Batch, *, committed: bool) -> None:
-    for sink in batch.items:
-        sink.settled(committed)
 
 
 class _SQLiteTransaction:

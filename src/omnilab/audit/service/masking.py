@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -31,7 +31,9 @@ def masked(record: AuditRecord) -> AuditRecord:
 
 
 def _quoted(value: str | None) -> str | None:
-    return None if value is None else excerpt(value, _QUOTED_CHARACTERS)
+    if value is None:
+        return None
+    return _excerpt(value) if len(value) <= _QUOTED_CHARACTERS else excerpt(value, _QUOTED_CHARACTERS)
 
 
 def _masked(value: object) -> object:
@@ -40,3 +42,4 @@ def _masked(value: object) -> object:
 
 # Refusals say few different things, and masking one text costs as much as hashing three secrets.
 _mask = lru_cache(1024)(mask)
+_excerpt = lru_cache(1024)(partial(excerpt, characters=_QUOTED_CHARACTERS))
