@@ -11,6 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -22,6 +23,7 @@ from omnilab.crypto.random import random_bytes
 from omnilab.errors import UnavailableError
 from omnilab.gate import Gate
 from omnilab.guard import Guard
+from omnilab.helpcenter.site import help_pages
 from omnilab.installation import Installation, open_installation
 from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
@@ -301,14 +303,15 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
     if settings.access_log:
         platform.access_log = AccessLog(platform.clock, as_text=logs_text(settings))
         observers.append(platform.access_log)
+    hosts = HostRules(
+        environment=settings.environment, public_url=settings.public_url, tenant_domain=settings.tenant_domain
+    )
     parts = Parts(
         gate=platform.gate,
         recorder=AuditRecorder(platform.audit, platform.clock),
         ids=platform.ids,
         clock=platform.clock,
-        hosts=HostRules(
-            environment=settings.environment, public_url=settings.public_url, tenant_domain=settings.tenant_domain
-        ),
+        hosts=hosts,
         addresses=AddressRules(settings.trusted_proxies),
         docs_url=settings.docs_url,
         resource_metadata_of=lambda tenant: (
@@ -316,7 +319,13 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         ),
         observers=observers,
     )
-    return Application(operations, parts, pages=[*error_pages(), *hand_off_pages()]), metrics
+    pages = [*error_pages(), *hand_off_pages(), *help_pages(partial(_base_url_of, platform, hosts))]
+    return Application(operations, parts, pages=pages), metrics
+
+
+def _base_url_of(platform: Platform, hosts: HostRules, host: bytes | None) -> str:
+    tenant = hosts.tenant_of(host)
+    return platform.place.base_url(tenant) if tenant else platform.settings.public_url
 
 
 def logs_text(settings: Settings) -> bool:

@@ -1,0 +1,100 @@
+"""The help centre from outside: pages, policy, host, and every code sample of every article executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from omnilab.codes import CODES
+from omnilab.helpcenter.articles import read_articles
+from tests.conftest import Served
+
+ROOM = Path(__file__).resolve().parents[2] / "src" / "omnilab" / "helpcenter"
+SLUGS = [article.slug for article in read_articles()]
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root Chromium runs without its sandbox only; it opens nothing but our own pages on loopback.
+        options = ["--no-sandbox", "--no-proxy-server", "--disable-gpu"]
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_sample_runs(served: Served, slug: str) -> None:
+    blocks = FENCE.findall((ROOM / "articles" / f"{slug}.md").read_text())
+    assert [info for info, _ in blocks if info != "sh" and not info.endswith(" output")] == []
+    script = "\n".join(text for info, text in blocks if info == "sh").replace("{{ base_url }}", served.client.base_url)
+    environ = os.environ | {
+        "OMNILAB_CLIENT_ID": served.client.client_id,
+        "OMNILAB_CLIENT_SECRET": served.client.client_secret,
+        "OMNILAB_AUDIENCE": served.client.audience,
+        "NO_PROXY": "*",
+    }
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("slug", ["", *SLUGS])
+def test_a_page_is_whole_in_a_browser_and_asks_no_other_host(served: Served, browser: Browser, slug: str) -> None:
+    page = browser.new_context().new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{served.omnilab.url}/docs/{slug}".rstrip("/"))
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(served.omnilab.url)] == []
+    assert sum(len(served.server.http.get(url).content) for url in set(asked) if "favicon" not in url) < 200_000
+    assert page.locator("h1").count() == page.locator("main").count() == 1
+    links = page.eval_on_selector_all("a[href^='/']", "all => all.map(one => one.getAttribute('href'))")
+    assert {link: served.server.http.get(link).status_code for link in set(links)} == dict.fromkeys(set(links), 200)
+    page.context.close()
+
+
+def test_search_dark_mode_host_and_copy(served: Served, browser: Browser) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page: Page = context.new_page()
+    page.goto(f"{served.omnilab.url}/docs/authentication")
+    page.fill("#search", "token_predates_grant")
+    expect(page.locator("#results a").first).to_have_attribute("href", "/docs/errors/token_predates_grant")
+    page.fill("#search", "xylophone")
+    expect(page.locator("#results")).to_have_text("0 pages found")
+    page.fill("#base-url", "https://acme.api.example")
+    page.locator(".copy").nth(1).click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("curl -sS --fail-with-body https://acme.api.example/v1/oauth:token")
+    page.click("#theme")
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.input_value("#base-url") == "https://acme.api.example"
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    context.close()
+
+
+def test_a_page_is_cached_and_bound_to_a_strict_policy(served: Served) -> None:
+    http = served.server.http
+    first = http.get("/docs/booking-api")
+    assert "unsafe" not in first.headers["content-security-policy"]
+    assert f"<span data-base-url>{served.omnilab.url}</span>" in first.text
+    again = http.get("/docs/booking-api", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    foreign = http.get("/docs/booking-api", headers={"Host": "evil.example"})
+    assert "evil.example" not in foreign.text
+    assert http.get("/docs/no-such-page").status_code == http.get("/docs/assets/site.py").status_code == 404
+    codes = {f"errors/{code}" for code in CODES}
+    assert {entry["slug"] for entry in json.loads(http.get("/docs/search.json").content)} == {*SLUGS, *codes}
