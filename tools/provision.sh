@@ -15,6 +15,10 @@ test  | chromium --version                    | chromium
 test  | git --version                         | git
 test  | node --version                        | nodejs
 test  | npm --version                         | npm
+test  | php --rf curl_init                    | php-cli php-curl
+test  | php --rf apcu_add                     | php-apcu
+test  | go version                            | golang-go
+test  | javac --version                       | default-jdk-headless
 bench | command -v wrk                        | wrk
 bench | node --version                        | nodejs
 bench | npm --version                         | npm
