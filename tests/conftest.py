@@ -58,3 +58,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, provisioned: tuple[Omnilab,
     omnilab = template.copied_to(tmp_path_factory.mktemp("served"))
     with omnilab.serve() as server:
         yield Served(omnilab, server, client)
+
+
+# Longest first: two processes share the files, and a long one that begins last leaves the other with nothing to do.
+_LONG = ("system", "cluster", "client", "serving", "helpcenter", "tenancy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: folders.get(item.path.relative_to(Path(__file__).parent).parts[0], len(_LONG)))
