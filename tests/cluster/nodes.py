@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ class Cluster:
 @contextmanager
 def cluster_in(folder: Path, **settings: str) -> Iterator[Cluster]:
     """A PostgreSQL whose commits wait for the disk, initialised, with nodes that are not started yet."""
-    postgresql = PostgreSQL(folder / "postgresql").start()
+    # Not in pytest's own folders: those are closed to the user that PostgreSQL runs as.
+    place = tempfile.TemporaryDirectory(prefix="omnilab-cluster-")
+    postgresql = PostgreSQL(Path(place.name)).start()
     try:
         url = postgresql.create_database()
         (folder / "operator").mkdir()
@@ -44,6 +47,7 @@ def cluster_in(folder: Path, **settings: str) -> Iterator[Cluster]:
         yield Cluster(postgresql, url, operator, nodes)
     finally:
         postgresql.remove()
+        place.cleanup()
 
 
 def _member(operator: Omnilab, folder: Path, **settings: str) -> Omnilab:

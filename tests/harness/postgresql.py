@@ -42,9 +42,7 @@ class PostgreSQL:
             self._as = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
             self.directory.mkdir(parents=True)
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
-            for parent in list(self.directory.parents)[:4]:
-                if parent.stat().st_uid == 0 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            self.directory.parent.chmod(0o711)
         self._run("initdb", "--pgdata", str(self.directory), "--username", "omnilab", "--auth", "trust", "--no-sync")
 
     def _run(self, program: str, *words: str) -> None:

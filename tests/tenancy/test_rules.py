@@ -142,5 +142,5 @@ def test_every_code_of_a_refusal_stands_in_the_closed_list() -> None:
     house = Path(refusals.__file__).parent
     source = "\n".join(path.read_text() for path in house.rglob("*.py"))
     raised = set(re.findall(r'(?:ProvisioningError|RuleError)\(\s*"([a-z_]+)"', source))
-    named = {f"{what}_invalid" for what in ("name", "label", "partner")}
+    named = {f"{what}_invalid" for what in ("name", "label", "partner", "reason")}
     assert raised | named == refusals.CODES

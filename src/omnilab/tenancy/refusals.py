@@ -23,6 +23,7 @@ CODES = frozenset(
         "client_unknown", "duration_invalid", "endpoint_invalid", "endpoint_not_entitled", "endpoint_not_in_audience",
         "endpoint_taken", "endpoint_unknown", "file_unreadable", "label_invalid", "legacy_expired", "lifetime_invalid",
         "name_invalid", "nothing_to_change", "partner_client_exists", "partner_invalid", "partner_unknown",
+        "confirmation_missing",
         "quota_invalid", "reason_invalid", "row_unreadable", "secret_lifetime_too_long", "secret_unknown",
         "technical_contact_invalid", "tenant_exists", "tenant_key_invalid", "tenant_unknown", "time_invalid",
         "value_looks_like_credential",
