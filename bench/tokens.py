@@ -60,7 +60,7 @@ def compare(rounds: int, seconds: float) -> tuple[dict[str, list[float]], list[R
             # A password hash a token: a longer look, and no queue of a minute.
             slow = name == "django-oauth-toolkit"
             with peer(name) as program:
-                took, width = (max(seconds, 6), 4) if slow else (seconds, 64)
+                took, width = (max(seconds, 8), 1) if slow else (seconds, 64)
                 rates[name].append(rate_of(program, "/token", peer_requests, took, connections=width))
     for name, rate in openssl(*_ALGORITHMS[1:]).items():
         rates[f"openssl {name}"].append(rate)
