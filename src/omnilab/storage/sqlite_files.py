@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 # 32 MiB of WAL before SQLite folds it back: each fold costs an fsync of the whole database.
 _WAL_PAGES = 8000
-_CACHE_KIB = 4 * 1024
+_CACHE_KIB = 16 * 1024
 
 
 def sqlite_path(url: str) -> Path:
