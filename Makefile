@@ -47,7 +47,7 @@ test: setup lint .cache/node.ready ## lint, every test, and the floor under bran
 	@cd tests/node && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@mkdir -p .cache && touch $@
 
-bench: setup build/bench/.ready ## tokens a second beside openssl, a floor and three peers (about 5 minutes)
+bench: setup build/bench/.ready ## every figure of docs/performance.md, judged against its target (about 7 minutes)
 	@PYTHONPATH=. $(BIN)/python -m bench.run
 
 bench-quick: setup build/bench/.ready ## the same with two short rounds

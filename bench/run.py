@@ -47,7 +47,7 @@ def sdk_rows(calls: int) -> Iterable[Row]:
 
 def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[str, list[float]]]:
     """All rows of the wanted groups, and the token rates of every round."""
-    rounds, seconds = (2, 2) if quick else (5, 3)
+    rounds, seconds = (2, 2) if quick else (5, 2)
     rates: dict[str, list[float]] = {}
     rows: list[Row] = []
 
@@ -59,14 +59,14 @@ def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[st
     groups: dict[str, Callable[[], Iterable[Row]]] = {
         "compare": compare,
         "latency": lambda: tokens.latency(summary(rates.get("ours") or [tokens.top_rate()])["median"], seconds + 1),
-        "costs": lambda: tokens.costs(3, seconds),
-        "clients": lambda: tokens.many_clients(3, seconds),
-        "starts": lambda: tokens.starts(5),
-        "lists": lambda: bookings.lists(rounds, 2),
-        "large": lambda: bookings.large(3, seconds),
+        "costs": lambda: tokens.costs(2, seconds),
+        "clients": lambda: tokens.many_clients(2, seconds),
+        "starts": lambda: tokens.starts(3),
+        "lists": lambda: bookings.lists(3, 2),
+        "large": lambda: bookings.large(2, seconds),
         "cancels": lambda: bookings.cancels(3, seconds),
         "connections": lambda: connections.idle_connections(seconds),
-        "sdk": lambda: sdk_rows(1000),
+        "sdk": lambda: sdk_rows(500),
     }
     for name in wanted:
         began = time.monotonic()
