@@ -37,7 +37,7 @@ demo: setup ## a development environment with real bookings, a ready-to-paste cu
 
 test: setup lint .cache/node.ready ## lint, every test, and the floor under branch coverage
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/coverage_floor.py
 
