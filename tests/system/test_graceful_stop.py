@@ -99,6 +99,7 @@ def test_a_stop_under_load_answers_everything_it_took(omnilab: Omnilab) -> None:
     ledger = Ledger()
     with omnilab.serve(workers=2) as server:  # its exit code is checked at the end of the block
         asyncio.run(load_and_stop(server, client, ledger))
+        server.process.wait(40)  # a second signal would mean: at once
 
     logging.getLogger(__name__).info(
         "answers: %s, of them after the signal: %s", ledger.answers, ledger.after_the_signal
