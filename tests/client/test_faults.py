@@ -81,6 +81,11 @@ class Estate:
         while self.server.http.get("/v1/oauth:whoami", headers=headers).json()["quotas"]["api"]["client"] is None:
             time.sleep(0.05)
 
+    def refuses(self, token: str) -> None:
+        """Wait until the server has heard that a token is revoked."""
+        while self.server.http.get("/v1/oauth:whoami", headers=bearer(token)).status_code == 200:
+            time.sleep(0.05)
+
     def _ask(self, client: Credentials) -> dict[str, Any]:
         self.asked[client.client_id] += 1
         answer: dict[str, Any] = self.server.token_answer(client).json()
@@ -353,10 +358,12 @@ def test_a_cancel_without_a_key_is_sent_once(estate: Estate, wire: Wire) -> None
 
 
 def test_the_token_service_is_away_while_a_token_is_valid(estate: Estate, wire: Wire) -> None:
-    client = estate.client(lifetime_seconds=4)
-    with sdk(client, wire.url) as ours, Load(ours, 0) as load:
+    client = estate.client()
+    clock = Ahead()
+    with sdk(client, wire.url, clock=clock) as ours, Load(ours, 0) as load:
         load.more()
         wire.decide = lambda path: "cut" if TOKEN in path else "pass"
+        clock.seconds = 3600 * 0.9
         load.until(lambda: wire.count(TOKEN, "cut") >= 1)
         load.more()
         assert len(load.tokens) == 1
@@ -374,6 +381,7 @@ def test_a_slow_renewal_races_a_revocation(estate: Estate, wire: Wire, tmp_path:
     clock = Ahead()
     with OmniLab(environ=environ, client_secret_file=file, clock=clock, timeout_seconds=60, total_seconds=60) as ours:
         assert list(ours.bookings.list(CONTACT)) == []
+        old = ours.access_token().reveal()
         wire.decide = first(1, TOKEN, "hold")
         clock.seconds = 3600 * 0.9
         assert list(ours.bookings.list(CONTACT)) == []  # starts the renewal, whose answer is held
@@ -381,6 +389,7 @@ def test_a_slow_renewal_races_a_revocation(estate: Estate, wire: Wire, tmp_path:
         added = estate.run("secrets", "add", client.client_id)
         file.write_text(added["client_secret"])
         estate.run("secrets", "revoke", client.client_id, client.secret_id)
+        estate.refuses(old)
         assert list(ours.bookings.list(CONTACT)) == []  # 401, one forced renewal with the new secret, once more
         good = ours.access_token().reveal()
         wire.released.set()
