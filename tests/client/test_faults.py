@@ -363,7 +363,7 @@ def test_the_token_service_is_away_while_a_token_is_valid(estate: Estate, wire: 
     client = estate.client()
     clock = Ahead()
     # A call under way when the clock jumps has to outlive the jump: what it may take is counted on that clock too.
-    with sdk(client, wire.url, clock=clock, total_seconds=7200) as ours, Load(ours, 0) as load:
+    with sdk(client, wire.url, clock=clock, total_seconds=3600) as ours, Load(ours, 0) as load:
         load.more()
         wire.decide = lambda path: "cut" if TOKEN in path else "pass"
         clock.seconds = 3600 * 0.9
