@@ -41,7 +41,8 @@ test: setup lint .cache/node.ready ## lint, every test, and the floor under bran
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/coverage_floor.py
 
-# openid-client, as a Node.js integrator installs it; the lock file pins versions and hashes.
+# openid-client, as a Node.js integrator installs it; pyright; axe-core, which judges the help centre (MPL-2.0, in tests
+# only). The lock file pins versions and hashes.
 .cache/node.ready: tests/node/package.json tests/node/package-lock.json tools/provision.sh
 	@PYTHON=$(PYTHON) tools/provision.sh test
 	@cd tests/node && npm ci --silent --ignore-scripts --no-audit --no-fund

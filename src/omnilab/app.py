@@ -23,7 +23,7 @@ from omnilab.crypto.random import random_bytes
 from omnilab.errors import UnavailableError
 from omnilab.gate import Gate
 from omnilab.guard import Guard
-from omnilab.helpcenter.site import help_pages
+from omnilab.helpcenter.site import Notices, help_pages
 from omnilab.installation import Installation, open_installation
 from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
@@ -53,6 +53,7 @@ from omnilab.web.hosts import HostRules
 from omnilab.web.openapi import ApiInfo, openapi_operation
 from omnilab.web.operation import Operation
 from omnilab.web.pages import error_pages
+from omnilab.web.security_txt import security_pages
 
 _log = structlog.get_logger("omnilab.app")
 _PRUNE_SECONDS = 3600
@@ -319,7 +320,13 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         ),
         observers=observers,
     )
-    pages = [*error_pages(), *hand_off_pages(), *help_pages(partial(_base_url_of, platform, hosts))]
+    notices = Notices(settings.docs_banner_text, settings.docs_banner_url, settings.status_page_url)
+    pages = [
+        *error_pages(),
+        *hand_off_pages(),
+        *help_pages(partial(_base_url_of, platform, hosts), notices),
+        *security_pages(settings.security_contact, settings.public_url, platform.clock),
+    ]
     return Application(operations, parts, pages=pages), metrics
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from omnilab.codes import CODES
 from omnilab.helpcenter.articles import read_articles
 from tests.conftest import Served
+from tests.harness import Omnilab, Server
 
 ROOM = Path(__file__).resolve().parents[2] / "src" / "omnilab" / "helpcenter"
+AXE = Path(__file__).resolve().parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 SLUGS = [article.slug for article in read_articles()]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -98,3 +101,58 @@ def test_a_page_is_cached_and_bound_to_a_strict_policy(served: Served) -> None:
     assert http.get("/docs/no-such-page").status_code == http.get("/docs/assets/site.py").status_code == 404
     codes = {f"errors/{code}" for code in CODES}
     assert {entry["slug"] for entry in json.loads(http.get("/docs/search.json").content)} == {*SLUGS, *codes}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(served: Served, browser: Browser, theme: str) -> None:
+    """Every page, by the rules of WCAG 2.2 A and AA and axe-core's own best practices."""
+    context = browser.new_context(bypass_csp=True)  # for axe alone: the pages' own policy allows no other script
+    context.add_init_script(f"localStorage.setItem('omnilab-theme', '{theme}')")
+    page = context.new_page()
+    found: dict[str, list[str]] = {}
+    for slug in ["", *SLUGS, "errors/", "errors/token_expired"]:
+        page.goto(f"{served.omnilab.url}/docs/{slug}".removesuffix("/docs/") + ("/docs" if not slug else ""))
+        page.add_script_tag(path=AXE)
+        checked = page.evaluate("axe.run().then(all => [all.passes.length, all.violations])")
+        assert checked[0] > 10
+        found[slug] = [f"{each['id']}: {each['nodes'][0]['html'][:80]}" for each in checked[1]]
+    assert {slug: violations for slug, violations in found.items() if violations} == {}
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def noticed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, whose operators say something on every page."""
+    with (
+        Omnilab(tmp_path_factory.mktemp("noticed"))
+        .init()
+        .serve(
+            docs_banner_text="Maintenance on <Sunday>",
+            docs_banner_url="https://status.example.com/sunday",
+            status_page_url="https://status.example.com",
+            security_contact="mailto:security@example.com",
+        ) as server
+    ):
+        yield server
+
+
+def test_banner_and_status_page_stand_on_every_page(noticed: Server, served: Served) -> None:
+    banner = '<a href="https://status.example.com/sunday" rel="noreferrer">Maintenance on &lt;Sunday&gt;</a>'
+    for slug in ("", *SLUGS):
+        page = noticed.http.get(f"/docs/{slug}".rstrip("/")).text
+        assert banner in page
+        assert '<a href="https://status.example.com" rel="noreferrer">Status of the service</a>' in page
+    plain = served.server.http.get("/docs").text
+    assert "banner" not in plain
+    assert "Status of the service" not in plain
+
+
+def test_security_txt_names_the_contact_and_ends_within_a_year(noticed: Server, served: Served) -> None:
+    answer = noticed.http.get("/.well-known/security.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert fields["Contact"] == "mailto:security@example.com"
+    assert fields["Canonical"].endswith("/.well-known/security.txt")
+    left = datetime.fromisoformat(fields["Expires"]) - datetime.now(UTC)
+    assert timedelta(days=1) < left < timedelta(days=365)
+    assert served.server.http.get("/.well-known/security.txt").status_code == 404

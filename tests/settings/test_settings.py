@@ -129,6 +129,13 @@ def test_an_unknown_environment_is_no_development() -> None:
         ("LOG_LEVEL", "loud"),
         ("DRAIN_SECONDS", "0"),
         ("API_QUOTA", "1/minute"),
+        ("DOCS_BANNER_TEXT", "x" * 301),
+        ("DOCS_BANNER_TEXT", "two\nlines"),
+        ("DOCS_BANNER_URL", "https://status.example.com"),  # without a text
+        ("STATUS_PAGE_URL", "javascript:alert(1)"),
+        ("SECURITY_CONTACT", "security@example.com"),
+        ("SECURITY_CONTACT", "mailto:a@example.com\nContact: mailto:b@example.net"),
+        ("SECURITY_CONTACT", "http://example.com/security"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: str) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from omnilab.app import create_app, operations_of
 from omnilab.web.hand_off_page import hand_off_pages
 from omnilab.web.pages import error_pages
+from omnilab.web.security_txt import PATH as SECURITY_TXT
 from tests.harness import Credentials, Omnilab, Server, bearer
 from tests.system.attacks import Draft, drafts_of, fill, undescribed
 from tests.system.rivals import OF_EACH, Rival, settle_in, slot_of, state_of, stranger_like, without_names
@@ -32,7 +33,8 @@ CALLS = (
     "token", "whoami",
 )  # fmt: skip
 HELP = ("/docs", "/docs/", "/docs/search.json", "/docs/assets/{name}", "/docs/{slug}")
-PAGES = (*HELP, "/docs/errors", "/docs/errors/", "/docs/errors/{code}", "/hand-off/{hand_off_id}")
+OTHER = ("/hand-off/{hand_off_id}", SECURITY_TXT)
+PAGES = (*HELP, "/docs/errors", "/docs/errors/", "/docs/errors/{code}", *OTHER)
 CREATE, CANCEL = "/v1/interactions:createContactBooking", "/v1/interactions:cancelContactBooking"
 FETCH = "/v1/interactions:fetchContactBookings"
 NO_QUOTAS = dict.fromkeys(
@@ -134,7 +136,7 @@ _lives = st.lists(
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]:
     """One platform for all attacks: what the spy has done before must not help it later."""
     loop = asyncio.new_event_loop()
-    context = running(tmp_path_factory.mktemp("town"), **NO_QUOTAS)
+    context = running(tmp_path_factory.mktemp("town"), security_contact="mailto:a@example.com", **NO_QUOTAS)
     it = loop.run_until_complete(context.__aenter__())
     town = Neighbours(it, loop)
     for number in range(OF_EACH):
@@ -163,7 +165,9 @@ def test_pages_and_paths_of_no_call_tell_nothing_either(town: Neighbours, data: 
 
 def test_every_route_there_is_stands_in_the_lists_above(town: Neighbours) -> None:
     assert sorted(town.operations) == sorted(CALLS)
-    assert sorted(route.path for route in (*error_pages(), *hand_off_pages())) == sorted(set(PAGES) - set(HELP))
+    assert sorted(route.path for route in (*error_pages(), *hand_off_pages())) == sorted(
+        set(PAGES) - set(HELP) - {SECURITY_TXT}
+    )
     app, _ = create_app(town.it.platform)
     assert {path.decode() for path in app._routes._by_raw_path} == {each.path for each in town.operations.values()}
     assert sorted(route.path for route in app._pages.routes) == sorted(PAGES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -41,9 +41,17 @@ _HEADERS = {
 }
 
 
-def help_pages(base_url_of: Callable[[bytes | None], str]) -> list[Route]:
+class Notices(NamedTuple):
+    """What the operators put on every page: a message, where it leads, and where the service's status is shown."""
+
+    banner_text: str | None = None
+    banner_url: str | None = None
+    status_page_url: str | None = None
+
+
+def help_pages(base_url_of: Callable[[bytes | None], str], notices: Notices) -> list[Route]:
     """Starlette routes of the articles. `base_url_of`: a `Host` header → the base URL that its reader calls."""
-    site = _Site(base_url_of)
+    site = _Site(base_url_of, notices)
     return [
         Route(_BASE, site.index, name="help"),
         Route(f"{_BASE}/", site.index, name="help_slash"),
@@ -54,8 +62,9 @@ def help_pages(base_url_of: Callable[[bytes | None], str]) -> list[Route]:
 
 
 class _Site:
-    def __init__(self, base_url_of: Callable[[bytes | None], str]) -> None:
+    def __init__(self, base_url_of: Callable[[bytes | None], str], notices: Notices) -> None:
         self._base_url_of = base_url_of
+        self._notices = notices
         self._pages: dict[str, str] = {}
         self._search = b""
 
@@ -100,17 +109,18 @@ class _Site:
             for each in CODES.values()
         ]
         self._search = msgspec.json.encode(entries)
-        self._pages = _rendered(articles)
+        self._pages = _rendered(articles, self._notices)
 
 
 def _entry(slug: str, title: str, text: str) -> dict[str, str]:
     return {"slug": slug, "title": title, "text": text}
 
 
-def _rendered(articles: list[Article]) -> dict[str, str]:
+def _rendered(articles: list[Article], notices: Notices) -> dict[str, str]:
     templates = Environment(
         loader=PackageLoader("omnilab.helpcenter"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    templates.globals["notices"] = notices
     pages = {"": templates.get_template("index.html").render(articles=articles, current=None)}
     one = templates.get_template("article.html")
     for place, each in enumerate(articles):

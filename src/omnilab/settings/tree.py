@@ -63,6 +63,14 @@ class Settings:
     """Networks (CIDR, comma-separated) whose `X-Forwarded-For` and `-Proto` count."""
     docs_url: str = DEFAULT_PUBLIC_URL + "/docs"
     """Where the documentation is read; error answers link to `<docs_url>/errors/<code>`."""
+    docs_banner_text: str | None = None
+    """A message above every page of the help centre, such as a planned maintenance; `off` = none (the default)."""
+    docs_banner_url: str | None = None
+    """Where that message leads; `off` = nowhere (the default). Needs a text."""
+    status_page_url: str | None = None
+    """Where the help centre sends readers to see whether the service is up; `off` = nowhere (the default)."""
+    security_contact: str | None = None
+    """Whom `/.well-known/security.txt` names: `mailto:…` or an https URL; `off` = no such file (the default)."""
     data_directory: Path = DEFAULT_DIRECTORY
     """Derived: the directory of the SQLite file (otherwise `.omnilab`); a development master key lies here."""
     snapshot_max_clients: int = 200_000

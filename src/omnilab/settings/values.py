@@ -103,9 +103,32 @@ def _address(text: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
+def _or_off(parse: Callable[[str], str]) -> Callable[[str], str | None]:
+    return lambda text: None if text == "off" else parse(text)
+
+
+def _message(text: str) -> str:
+    if len(text) > 300 or not text.isprintable():
+        raise ValueError("must be one line of at most 300 printable characters")
+    return text
+
+
+def _contact(text: str) -> str:
+    """A `Contact` of security.txt (RFC 9116 §2.5.3)."""
+    if re.fullmatch(r"mailto:[A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        return text
+    if text.startswith("https://"):
+        return url(text)
+    raise ValueError("must be like mailto:security@example.com or an https URL")
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "tenant_domain": _domain,
     "trusted_proxies": _networks,
+    "docs_banner_text": _or_off(_message),
+    "docs_banner_url": _or_off(url),
+    "status_page_url": _or_off(url),
+    "security_contact": _or_off(_contact),
     "snapshot_max_clients": _number(0, 100_000_000),
     "failed_authentications_per_client_per_minute": _number(1, 1_000_000, may_be_off=True),
     "failed_authentications_per_address_per_minute": _number(1, 1_000_000, may_be_off=True),
