@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import Credentials, Omnilab, Server, booking_row, databases
+
+# How long an example takes says how busy the machine is, never whether the code is right.
+settings.register_profile("whatever it takes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whatever it takes")
 
 
 @dataclass(frozen=True, slots=True)

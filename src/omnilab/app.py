@@ -21,6 +21,7 @@ from omnilab.bookings.routes import booking_operations
 from omnilab.clock import Clock
 from omnilab.crypto.random import random_bytes
 from omnilab.errors import UnavailableError
+from omnilab.feedback.routes import feedback_operation
 from omnilab.gate import Gate
 from omnilab.guard import Guard
 from omnilab.helpcenter.site import Notices, help_pages
@@ -158,6 +159,7 @@ class Platform(Installation):
                 await self.audit.retain(self.clock.now_ms() - self.settings.audit_retention_days * _DAY_MS, actor=None)
             await self.secret_use.prune()
             await self.tenancy.hand_offs.prune()
+            await self.feedback.prune()
 
 
 async def _kept_running(task: Callable[[], object]) -> None:
@@ -273,7 +275,7 @@ def operations_of(platform: Platform) -> list[Operation]:
         tenant_domain=settings.tenant_domain,
     )
     operations = [*calls, openapi_operation(calls, info), *health_operations(platform.ready)]
-    operations.append(hand_off_operation(platform.tenancy.hand_offs))
+    operations += [hand_off_operation(platform.tenancy.hand_offs), feedback_operation(platform.feedback)]
     if settings.environment == "development":
         operations.append(metrics_operation(lambda: b"" if platform.metrics is None else platform.metrics.render()))
     return operations

@@ -22,6 +22,7 @@ from omnilab.clock import Clock, SystemClock
 from omnilab.crypto.random import RequestIds, random_bytes
 from omnilab.crypto.sealing import KEY_BYTES, MasterKey, SealBrokenError
 from omnilab.errors import ProvisioningError, UnavailableError
+from omnilab.feedback.service import FeedbackService
 from omnilab.settings import Settings
 from omnilab.storage import schema
 from omnilab.storage.database import Database, Transaction
@@ -55,6 +56,7 @@ class Installation:
     bookings: BookingService
     importer: BookingImporter
     erasure: ContactErasure
+    feedback: FeedbackService
 
     async def close(self) -> None:
         """Write what still waits, and let go of the database."""
@@ -172,6 +174,7 @@ def _wire(settings: Settings, db: Database, *, clock: Clock, keys: tuple[MasterK
         bookings=BookingService(db, clock, audit, idempotency),
         importer=BookingImporter(db, clock, audit, ids),
         erasure=ContactErasure(db, clock, audit, ids),
+        feedback=FeedbackService(db, clock),
     )
 
 

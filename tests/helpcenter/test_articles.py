@@ -156,3 +156,23 @@ def test_security_txt_names_the_contact_and_ends_within_a_year(noticed: Server, 
     left = datetime.fromisoformat(fields["Expires"]) - datetime.now(UTC)
     assert timedelta(days=1) < left < timedelta(days=365)
     assert served.server.http.get("/.well-known/security.txt").status_code == 404
+
+
+def test_a_reader_says_no_and_why_and_the_operator_reads_it(served: Served, browser: Browser) -> None:
+    page = browser.new_context().new_page()
+    page.goto(f"{served.omnilab.url}/docs/rate-limits")
+    secret = served.client.client_secret
+    page.get_by_role("button", name="No", exact=True).click()
+    expect(page.locator("#feedback-comment")).to_be_focused()
+    page.keyboard.type(f"What is a <window>? I use {secret}")
+    page.get_by_role("button", name="Send").click()
+    said = page.locator("#feedback [role=status]")
+    expect(said).to_contain_text("looks like a secret or a token")
+    page.fill("#feedback-comment", "What is a <window>?")
+    page.get_by_role("button", name="Send").click()
+    expect(said).to_have_text("Thank you.")
+    page.context.close()
+    (kept,) = served.omnilab.cli("feedback", "list")["feedback"]
+    assert (kept["page"], kept["helpful"]) == ("rate-limits", False)
+    assert kept["comment"] == "What is a <window>?"
+    assert "/docs/rate-limits" in served.omnilab.run("feedback", "list").stdout

@@ -30,7 +30,7 @@ from tests.tokens.running import Running, running
 CALLS = (
     "cancelBooking", "cancelContactBooking", "createContactBooking", "fetchContactBookings",
     "healthz", "introspect", "jwks", "metadata", "openHandOff", "openapi", "readyz", "resourceMetadata", "revoke",
-    "token", "whoami",
+    "sendFeedback", "token", "whoami",
 )  # fmt: skip
 HELP = ("/docs", "/docs/", "/docs/search.json", "/docs/assets/{name}", "/docs/{slug}")
 OTHER = ("/hand-off/{hand_off_id}", SECURITY_TXT)

@@ -27,6 +27,7 @@ NOUNS = {
     "contacts": "One contact's personal data.",
     "audit": "Why a request was answered as it was.",
     "keys": "Signing keys.",
+    "feedback": "What readers say of the help centre.",
     "api": "For integrators: call the API with your own credentials.",
 }
 VERBS = {

@@ -15,7 +15,7 @@ from omnilab.storage.sqlite_files import WriteTurn, connect, sqlite_path
 from omnilab.storage.statement import Statement
 
 # The newest migration. A test holds it equal to what Alembic finds in the folder.
-HEAD = "0004"
+HEAD = "0005"
 
 _alembic_version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
 _REVISION = Statement(select(_alembic_version.c.version_num))

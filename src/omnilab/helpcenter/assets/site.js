@@ -68,3 +68,34 @@ document.getElementById("search").addEventListener("input", async (event) => {
   }
   results.append(count, list);
 });
+
+const feedback = document.getElementById("feedback");
+if (feedback) {
+  const said = feedback.querySelector("[role=status]");
+  const more = feedback.querySelector("div");
+  const answers = feedback.querySelectorAll("button[value]");
+  let helpful = null;
+  answers.forEach((button) => button.addEventListener("click", () => {
+    helpful = button.value === "yes";
+    answers.forEach((each) => each.setAttribute("aria-pressed", String(each === button)));
+    more.hidden = false;
+    feedback.querySelector("textarea").focus();
+  }));
+  feedback.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const sent = {
+      page: feedback.dataset.page,
+      helpful,
+      comment: feedback.querySelector("textarea").value,
+      website: document.getElementById("feedback-website").value,
+    };
+    try {
+      const headers = { "Content-Type": "application/json" };
+      const answer = await fetch("/docs/feedback", { method: "POST", headers, body: JSON.stringify(sent) });
+      if (answer.ok) more.hidden = true;
+      said.textContent = answer.ok ? "Thank you." : (await answer.json()).detail;
+    } catch {
+      said.textContent = "It could not be sent. Please try again later.";
+    }
+  });
+}
