@@ -55,6 +55,7 @@ from omnilab.web.openapi import ApiInfo, openapi_operation
 from omnilab.web.operation import Operation
 from omnilab.web.pages import error_pages
 from omnilab.web.security_txt import security_pages
+from omnilab.web.simulator import simulate
 
 _log = structlog.get_logger("omnilab.app")
 _PRUNE_SECONDS = 3600
@@ -321,6 +322,7 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
             (platform.place.base_url(tenant) if tenant else settings.public_url) + RESOURCE_METADATA_PATH
         ),
         observers=observers,
+        simulate=simulate if settings.environment == "development" else None,
     )
     notices = Notices(settings.docs_banner_text, settings.docs_banner_url, settings.status_page_url)
     pages = [

@@ -8,7 +8,7 @@ handed operations, a gate and a recorder.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -59,7 +59,8 @@ class Parts:
 
     docs_url: without trailing slash; errors link to `<docs_url>/errors/<code>`. resource_metadata_of: the tenant key of
     a host (None: the platform's) → the URL of its API's metadata (RFC 9728), which a 401 names. observers: called once
-    for each request, after its answer. lifespan: an ASGI lifespan, run by the server.
+    for each request, after its answer. simulate: raises what a developer wants to try (development only).
+    lifespan: an ASGI lifespan, run by the server.
     """
 
     gate: Gate
@@ -71,6 +72,7 @@ class Parts:
     docs_url: str
     resource_metadata_of: Callable[[str | None], str] = lambda _: ""
     observers: Sequence[Observer] = ()
+    simulate: Callable[[Exchange], Awaitable[None]] | None = None
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None
 
 
@@ -93,6 +95,7 @@ class Application:
         self._docs_url = parts.docs_url
         self._resource_metadata_of = parts.resource_metadata_of
         self._observers = tuple(parts.observers)
+        self._simulate = parts.simulate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -129,6 +132,8 @@ class Application:
             exchange.host_tenant = self._hosts.tenant_of(exchange.header(b"host"))
         exchange.caller_request_id = _caller_request_id(exchange)
         operation = exchange.operation = route.operation(exchange.method)
+        if self._simulate is not None:
+            await self._simulate(exchange)
         if operation.protected:
             exchange.caller = await self._gate.admit(exchange, operation)
         await operation.handler(exchange)
