@@ -15,7 +15,7 @@ PORT ?= 8080
 REQUIREMENTS := requirements/build.txt requirements/dev.txt
 PY_FILES := src tests tools examples bench
 
-.PHONY: help setup demo test bench bench-quick bench-scan lint fmt requirements clean
+.PHONY: help setup demo test bench bench-quick bench-scan fuzz lint fmt requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ build/bench/.ready: bench/peers/requirements.txt bench/peers/oidc-provider/packa
 
 bench-scan: setup ## a tree of 1 GB with planted secrets: all found, none invented, and the time it takes
 	@PYTHONPATH=. $(BIN)/python -m bench.scan
+
+fuzz: setup ## a million spoiled inputs over the readers of Basic, form, JSON and tokens (SEED=…, COUNT=…)
+	@PYTHONPATH=. $(BIN)/python -m tests.fuzz.run
 
 lint: setup ## ruff, mypy --strict, and the directions of imports
 	@$(BIN)/ruff check $(PY_FILES)
