@@ -49,6 +49,7 @@ def test_strangers_cost_and_learn_the_same(folder: Path, monkeypatch: pytest.Mon
         assert told[0][0] == 401
         assert cost == [cost[0]] * len(cost)
         assert cost[0]["secret_digest"] >= 1
+        assert sum(cost[0].values()) > cost[0]["secret_digest"]  # the database was asked, and that was counted
 
     on_stage(folder, story, failed_authentications_per_client_per_minute=None)
 

@@ -47,17 +47,38 @@ def said_to(url: str, request: bytes) -> bytes:
     return said
 
 
+def outer(served: Served, token: str, shape: str) -> str:
+    """A request whose end is told in this shape."""
+    return f"POST {LIST} HTTP/1.1\r\nHost: {host(served)}\r\nAuthorization: Bearer {token}\r\n{shape}"
+
+
+def cancelling(served: Served, token: str, booking_id: str) -> str:
+    body = f'{{"external_id": "contact-1", "booking_id": "{booking_id}"}}'
+    return (
+        f"POST {CANCEL} HTTP/1.1\r\nHost: {host(served)}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+
+
+def host(served: Served) -> str:
+    return served.server.url.removeprefix("http://")
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_hidden_request_is_answered(served: Served, shape: str) -> None:
     token = served.server.token(served.client)
-    hidden_body = '{"external_id": "contact-1", "booking_id": "bkg_00000001"}'
-    hidden = (
-        f"POST {CANCEL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(hidden_body)}\r\n\r\n{hidden_body}"
-    )
-    outer = f"POST {LIST} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{SHAPES[shape]}"
-    said = said_to(served.server.url, (outer + hidden).encode("latin-1"))
+    sent = outer(served, token, SHAPES[shape]) + cancelling(served, token, "bkg_00000001")
+    said = said_to(served.server.url, sent.encode("latin-1"))
     assert said.startswith(b"HTTP/1.1 4"), said[:200]
     assert said.count(b"HTTP/1.1 ") == 1
     answer = served.server.http.get(LIST, headers={"Authorization": f"Bearer {token}"})
     assert {each["booking_status"] for each in answer.json()["bookings"]} == {"CONFIRMED"}
+
+
+def test_an_honest_second_request_is_answered(served: Served) -> None:
+    """Otherwise the test above would pass for a server that never reads a second one."""
+    token = served.server.token(served.client)
+    sent = outer(served, token, "Content-Length: 0\r\n\r\n") + cancelling(served, token, "bkg_none")
+    said = said_to(served.server.url, sent.encode())
+    assert said.count(b"HTTP/1.1 ") == 2
+    assert b"booking_not_found" in said

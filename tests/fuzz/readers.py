@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote, unquote_plus, urlencode
 
 from omnilab.errors import OmniLabError, RequestError
@@ -62,31 +62,37 @@ def _hold_basic(header: bytes) -> bool:
     return True
 
 
-def _values(read: TokenParameters) -> dict[str, str]:
+def _understood(body: bytes, kind: str) -> dict[str, str] | None:
+    """What the body says by our reader, None where it is refused."""
+    try:
+        read = read_parameters(body, kind)
+    except RequestError as error:
+        _quiet(error, SECRET)
+        return None
     return {name: getattr(read, name) for name in NAMES if getattr(read, name)}
 
 
-def _hold_form(body: bytes) -> bool:
-    try:
-        read = read_parameters(body, FORM)
-    except RequestError as error:
-        _quiet(error, SECRET)
-        return False
-    pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
-    assert len(set(names)) == len(names), "a parameter twice"
-    assert _values(read) == {name: value for name, value in pairs if name in NAMES and value}
+    assert len(set(names)) == len(names), "a name twice"
+    return dict(pairs)
+
+
+def _hold_form(body: bytes) -> bool:
+    found = _understood(body, FORM)
+    if found is None:
+        return False
+    sent = _once(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+    assert found == {name: sent[name] for name in NAMES if sent.get(name)}
     return True
 
 
 def _hold_json(body: bytes) -> bool:
-    try:
-        read = read_parameters(body, JSON)
-    except RequestError as error:
-        _quiet(error, SECRET)
+    found = _understood(body, JSON)
+    if found is None:
         return False
-    document = json.loads(body)
-    assert _values(read) == {name: document[name] for name in NAMES if document.get(name)}
+    sent = json.loads(body, object_pairs_hook=_once)
+    assert found == {name: sent[name] for name in NAMES if sent.get(name)}
     return True
 
 

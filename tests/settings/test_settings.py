@@ -142,6 +142,12 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
     assert list(problems({f"OMNILAB_{name}": value})) == [f"OMNILAB_{name}"]
 
 
+def test_a_banner_that_is_off_leads_nowhere() -> None:
+    leads = {"OMNILAB_DOCS_BANNER_URL": "https://status.example.com"}
+    assert list(problems(leads | {"OMNILAB_DOCS_BANNER_TEXT": "off"})) == ["OMNILAB_DOCS_BANNER_URL"]
+    assert load(leads | {"OMNILAB_DOCS_BANNER_TEXT": "Maintenance"}).docs_banner_text == "Maintenance"
+
+
 def test_names_of_the_sdk_and_of_the_command_line_are_not_ours() -> None:
     names = ("CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "AUDIENCE", "BASE_URL", "OPERATOR", "TICKET")
     assert load({f"OMNILAB_{name}": "x" for name in names} | {"OTHER": "y"}).environment == "development"

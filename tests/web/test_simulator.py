@@ -64,6 +64,15 @@ def test_a_timeout_outlasts_clients_and_then_is_no_success(tmp_path: Path, monke
     asyncio.run(story())
 
 
+def test_the_record_says_that_it_was_simulated(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path, environment="development", tenant_domain=None) as it:
+            answer = await it.http.post(TOKEN, json={}, headers={"OmniLab-Simulate": "401"})
+            assert (await it.record_of(answer)).reason == "simulated by OmniLab-Simulate: 401"
+
+    asyncio.run(story())
+
+
 def test_outside_development_the_header_is_ignored(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as it:

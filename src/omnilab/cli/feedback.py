@@ -36,8 +36,13 @@ def list_(
 
 
 def _in_words(document: dict[str, Any]) -> str:
-    rows: list[Sequence[object]] = [
-        [each["created_at"], f"/docs/{each['page']}", "yes" if each["helpful"] else "no", each["comment"]]
-        for each in document["feedback"]
-    ]
+    rows: list[Sequence[object]] = []
+    for each in document["feedback"]:
+        helpful = "yes" if each["helpful"] else "no"
+        rows.append([each["created_at"], f"/docs/{each['page']}", helpful, _one_line(each["comment"] or "")])
     return table(("when", "page", "helpful", "comment"), rows, empty="No feedback.")
+
+
+def _one_line(comment: str) -> str:
+    """A stranger's text as part of a row: nothing in it breaks the line or steers the terminal."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in comment).split())

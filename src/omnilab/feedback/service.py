@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 
 from omnilab.clock import Clock
 from omnilab.crypto.random import new_id
@@ -11,6 +10,7 @@ from omnilab.errors import LimitError
 from omnilab.feedback.store import Entry, insert_entry, newest_entries, prune_entries
 from omnilab.storage.database import Database
 from omnilab.telemetry.redaction import mask
+from omnilab.telemetry.timestamps import log_time
 
 PER_ADDRESS_PER_MINUTE = 5
 PER_MINUTE = 60
@@ -26,14 +26,14 @@ class FeedbackService:
         self._minute = -1
         self._from: Counter[str] = Counter()
 
-    async def keep(self, page: str, *, helpful: bool, comment: str | None, address: str) -> None:
+    async def keep(self, page: str, *, helpful: bool, comment: str, address: str) -> None:
         """Keep one reader's word; credentials in the comment are masked. address: whose share of the bound it takes.
 
         Raises LimitError when there was too much of it within this minute, and UnavailableError.
         """
         now_ms = self._clock.now_ms()
         self._count(address, now_ms)
-        text = mask(comment) if comment else None
+        text = mask(comment) or None
         entry = Entry(new_id("fbk_"), page, int(helpful), text, now_ms)
         await self._db.write(lambda tx: insert_entry(tx, entry))
 
@@ -65,11 +65,10 @@ class FeedbackService:
 
 
 def _document(entry: Entry) -> dict[str, object]:
-    created = datetime.fromtimestamp(entry.created_at / 1000, UTC)
     return {
         "feedback_id": entry.feedback_id,
         "page": entry.page,
         "helpful": bool(entry.helpful),
         "comment": entry.comment,
-        "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created_at": log_time(entry.created_at),
     }

@@ -42,7 +42,7 @@ _HEADERS = {
 
 
 class Notices(NamedTuple):
-    """What the operators put on every page: a message, where it leads, and where the service's status is shown."""
+    """What the operators put on every article: a message, where it leads, and where the service's status is shown."""
 
     banner_text: str | None = None
     banner_url: str | None = None

@@ -114,7 +114,7 @@ class _Reading:
         for name, parse in values.READERS.items():
             default = None if development and name in OFF_IN_DEVELOPMENT else getattr(_DEFAULTS, name)
             read[name] = self._take(name, parse, default)
-        if read["docs_banner_url"] and "docs_banner_text" not in self._raw:
+        if read["docs_banner_url"] and not read["docs_banner_text"]:
             self._report(self._name("docs_banner_url"), f"needs a text: set {PREFIX}DOCS_BANNER_TEXT as well")
         read |= self._addresses(development)
         read |= self._database()

@@ -64,7 +64,7 @@ class Settings:
     docs_url: str = DEFAULT_PUBLIC_URL + "/docs"
     """Where the documentation is read; error answers link to `<docs_url>/errors/<code>`."""
     docs_banner_text: str | None = None
-    """A message above every page of the help centre, such as a planned maintenance; `off` = none (the default)."""
+    """A message above every article of the help centre, such as a planned maintenance; `off` = none (the default)."""
     docs_banner_url: str | None = None
     """Where that message leads; `off` = nowhere (the default). Needs a text."""
     status_page_url: str | None = None

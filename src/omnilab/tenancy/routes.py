@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from omnilab.crypto.secret import Secret
-from omnilab.errors import RequestError
 from omnilab.tenancy.service.hand_offs import PATH, HandOffs
 from omnilab.web.exchange import Exchange
 from omnilab.web.operation import Operation
 from omnilab.web.parameters import JsonReader
+from omnilab.web.same_origin import refuse_other_sites
 
 
 class OpenHandOff(msgspec.Struct):
@@ -29,7 +29,7 @@ def hand_off_operation(hand_offs: HandOffs) -> Operation:
     """The call that the page's script makes on a click."""
 
     async def answer(exchange: Exchange) -> None:
-        _refuse_other_sites(exchange)
+        refuse_other_sites(exchange, "A link is opened on its own page only; open the link itself in the browser.")
         asked = await _READER.read(exchange)
         opened = await hand_offs.open(
             asked.hand_off_id, Secret(asked.claim), address=exchange.address, request_id=exchange.request_id
@@ -44,17 +44,4 @@ def hand_off_operation(hand_offs: HandOffs) -> Operation:
         summary="Open a hand-off link",
         durable_refusals=True,
         hidden=True,
-    )
-
-
-def _refuse_other_sites(exchange: Exchange) -> None:
-    """A page of another site must not open a link for its visitor. Raises RequestError."""
-    if exchange.header(b"sec-fetch-site") in (None, b"same-origin"):
-        return
-    raise RequestError(
-        "request_malformed",
-        "A link is opened on its own page only; open the link itself in the browser.",
-        check="parameters",
-        expected="Sec-Fetch-Site: same-origin, or none",
-        found="another site's page",
     )

@@ -27,19 +27,19 @@ _DETAIL = "Simulated, because the request says OmniLab-Simulate: {}. Nothing was
 
 
 def _error(asked: bytes, *, oauth: bool) -> OmniLabError:
-    detail = _DETAIL.format(asked.decode())
+    detail, reason = _DETAIL.format(asked.decode()), f"simulated by OmniLab-Simulate: {asked.decode()}"
     if asked == b"401":
         if oauth:
-            return TokenRefusedError("client_authentication_failed", detail, reason="simulated")
-        return CredentialError("token_expired", detail, reason="simulated")
+            return TokenRefusedError("client_authentication_failed", detail, reason=reason)
+        return CredentialError("token_expired", detail, reason=reason)
     if asked == b"429":
         code = "token_quota_exceeded" if oauth else "quota_exceeded"
-        return LimitError(code, detail, reason="simulated", retry_after_seconds=1)
+        return LimitError(code, detail, reason=reason, retry_after_seconds=1)
     if asked == b"slot_full":
         if oauth:
-            return RequestError("request_malformed", f"No slot_full from this call. {detail}", reason="simulated")
-        return ConflictError("slot_full", detail, reason="simulated")
-    return UnavailableError("simulated")
+            return RequestError("request_malformed", f"No slot_full from this call. {detail}", reason=reason)
+        return ConflictError("slot_full", detail, reason=reason)
+    return UnavailableError(reason)
 
 
 async def simulate(exchange: Exchange) -> None:
@@ -49,7 +49,7 @@ async def simulate(exchange: Exchange) -> None:
         return
     if asked not in _KNOWN:
         known = ", ".join(name.decode() for name in _KNOWN)
-        raise RequestError("request_malformed", f"OmniLab-Simulate must be one of {known}.", reason="simulated")
+        raise RequestError("request_malformed", f"OmniLab-Simulate must be one of {known}.")
     if asked == b"timeout":
         await asyncio.sleep(TIMEOUT_SECONDS)
     operation = exchange.operation
