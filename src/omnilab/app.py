@@ -53,7 +53,6 @@ from omnilab.web.health import health_operations, metrics_operation
 from omnilab.web.hosts import HostRules
 from omnilab.web.openapi import ApiInfo, openapi_operation
 from omnilab.web.operation import Operation
-from omnilab.web.pages import error_pages
 from omnilab.web.security_txt import security_pages
 from omnilab.web.simulator import simulate
 
@@ -324,9 +323,13 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         observers=observers,
         simulate=simulate if settings.environment == "development" else None,
     )
-    notices = Notices(settings.docs_banner_text, settings.docs_banner_url, settings.status_page_url)
+    notices = Notices(
+        settings.docs_banner_text,
+        settings.docs_banner_url,
+        settings.status_page_url,
+        try_it=settings.environment == "development",
+    )
     pages = [
-        *error_pages(),
         *hand_off_pages(),
         *help_pages(partial(_base_url_of, platform, hosts), notices),
         *security_pages(settings.security_contact, settings.public_url, platform.clock),

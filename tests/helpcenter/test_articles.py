@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from tests.harness import Omnilab, Server
 ROOM = Path(__file__).resolve().parents[2] / "src" / "omnilab" / "helpcenter"
 AXE = Path(__file__).resolve().parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 SLUGS = [article.slug for article in read_articles()]
+ERRORS = ["errors", "errors/token_predates_grant", "errors/slot_full"]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -50,7 +52,7 @@ def test_every_sample_runs(served: Served, slug: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("slug", ["", *SLUGS])
+@pytest.mark.parametrize("slug", ["", *SLUGS, *ERRORS])
 def test_a_page_is_whole_in_a_browser_and_asks_no_other_host(served: Served, browser: Browser, slug: str) -> None:
     page = browser.new_context().new_page()
     complaints: list[str] = []
@@ -100,7 +102,30 @@ def test_a_page_is_cached_and_bound_to_a_strict_policy(served: Served) -> None:
     assert "evil.example" not in foreign.text
     assert http.get("/docs/no-such-page").status_code == http.get("/docs/assets/site.py").status_code == 404
     codes = {f"errors/{code}" for code in CODES}
-    assert {entry["slug"] for entry in json.loads(http.get("/docs/search.json").content)} == {*SLUGS, *codes}
+    found = {entry["slug"] for entry in json.loads(http.get("/docs/search.json").content)}
+    assert found == {*SLUGS, *codes, "errors/", "reference"}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_its_page(served: Served, code: str) -> None:
+    answer = served.server.http.get(f"/docs/errors/{code}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    text = html.unescape(re.sub(r"<[^>]+>", "", answer.text))
+    for words in (CODES[code].meaning, CODES[code].fix):
+        assert words.replace("`", "") in text
+    assert ("Yes, once: get a new token" in text) is CODES[code].new_token_helps
+    assert ("Yes, after the time in Retry-After" in text) is CODES[code].retry
+
+
+def test_a_code_that_is_none_has_no_page(served: Served) -> None:
+    http = served.server.http
+    assert http.get("/docs/errors/%3Cscript%3E").json()["code"] == "not_found"
+    assert http.get("/docs/errors/token_missing/").status_code == 404
+    posted = http.post("/docs/errors/token_missing")
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+    assert http.head("/docs/errors/token_missing").status_code == 200
+    for path in ("/docs/errors", "/docs/errors/"):
+        assert http.get(path).text.count("<th scope=\"row\">") == len(CODES)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -110,10 +135,10 @@ def test_axe_finds_nothing(noticed: Server, browser: Browser, theme: str) -> Non
     context.add_init_script(f"localStorage.setItem('omnilab-theme', '{theme}')")
     page = context.new_page()
     found: dict[str, list[str]] = {}
-    for slug in ["", *SLUGS, "errors", "errors/token_expired"]:
+    for slug in ["", *SLUGS, *ERRORS]:
         page.goto(f"{noticed.url}/docs/{slug}".rstrip("/"))
-        if slug in SLUGS:
-            assert page.evaluate("document.documentElement.dataset.theme") == theme
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        if slug:
             page.get_by_role("button", name="No", exact=True).click()
         page.add_script_tag(path=AXE)
         passed, violations = page.evaluate("axe.run().then(all => [all.passes.length, all.violations])")
@@ -141,7 +166,8 @@ def noticed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_banner_and_status_page_stand_on_every_page(noticed: Server, served: Served) -> None:
     banner = '<a href="https://status.example.com/sunday" rel="noreferrer">Maintenance on &lt;Sunday&gt;</a>'
-    for slug in ("", *SLUGS):
+    assert banner in noticed.http.get("/docs/reference").text
+    for slug in ("", *SLUGS, *ERRORS):
         page = noticed.http.get(f"/docs/{slug}".rstrip("/")).text
         assert banner in page
         assert '<a href="https://status.example.com" rel="noreferrer">Status of the service</a>' in page

@@ -66,6 +66,15 @@ def test_without_master_key_or_https_nothing_starts_and_the_words_say_why(
     assert not list(tmp_path.rglob("*.db"))
 
 
+def test_no_call_may_be_tried_from_the_help_centre(production: Production) -> None:
+    http = production.server.http
+    page = http.get("/docs/reference")
+    assert page.status_code == 200
+    assert "try-it" not in page.text
+    assert "script-src 'self'; " in page.headers["content-security-policy"]
+    assert http.get("/docs/try-it").status_code == 404
+
+
 def test_a_change_names_its_operator_and_ticket(installed: tuple[Omnilab, Credentials]) -> None:
     omnilab, client = installed
     for missing in OPERATOR:

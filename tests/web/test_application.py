@@ -21,7 +21,7 @@ from omnilab.errors import (
 )
 from omnilab.web.exchange import Exchange
 from omnilab.web.health import health_operations
-from omnilab.web.pages import error_pages
+from omnilab.web.hand_off_page import hand_off_pages
 from tests.web.driver import DOCS, Answer, OpenGate, Recorded, World, operation
 
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -73,7 +73,7 @@ def test_an_encoded_colon_is_a_colon(path: str) -> None:
     ],
 )
 def test_any_other_spelling_is_another_path(path: str) -> None:
-    answer = World([operation()], pages=list(error_pages())).send("GET", path)
+    answer = World([operation()], pages=list(hand_off_pages())).send("GET", path)
     assert answer.status == 404
     assert answer.json["code"] == "not_found"
     assert answer.header("content-type") == "application/problem+json"

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from omnilab.codes import CODES
+from omnilab.helpcenter.error_entries import error_entries, marked
+from omnilab.helpcenter.viewer import viewer_script
 
 if TYPE_CHECKING:
     from omnilab.helpcenter.articles import Article
@@ -29,6 +31,7 @@ _ASSETS = {
     "site.css": "text/css",
     "site.js": "text/javascript",
     "theme.js": "text/javascript",
+    "reference.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _HEADERS = {
@@ -41,22 +44,38 @@ _HEADERS = {
 }
 
 
+# The viewer writes style elements into its own shadow tree. Its scripts are bound like ours.
+_VIEWER_HEADERS = _HEADERS | {
+    "Content-Security-Policy": _HEADERS["Content-Security-Policy"].replace(
+        "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+    )
+}
+_VIEWER_PAGES = ("reference", "try-it")
+
+
 class Notices(NamedTuple):
-    """What the operators put on every article: a message, where it leads, and where the service's status is shown."""
+    """What the operators put on every page: a message, where it leads, and where the service's status is shown.
+
+    try_it: whether calls may be tried from the browser, with a pasted token.
+    """
 
     banner_text: str | None = None
     banner_url: str | None = None
     status_page_url: str | None = None
+    try_it: bool = False
 
 
 def help_pages(base_url_of: Callable[[bytes | None], str], notices: Notices) -> list[Route]:
-    """Starlette routes of the articles. `base_url_of`: a `Host` header → the base URL that its reader calls."""
+    """Starlette routes of all pages. `base_url_of`: a `Host` header → the base URL that its reader calls."""
     site = _Site(base_url_of, notices)
     return [
         Route(_BASE, site.index, name="help"),
         Route(f"{_BASE}/", site.index, name="help_slash"),
         Route(f"{_BASE}/search.json", site.search, name="help_search"),
+        Route(f"{_BASE}/assets/viewer.js", site.viewer, name="help_viewer"),
         Route(f"{_BASE}/assets/{{name}}", site.asset, name="help_asset"),
+        Route(f"{_BASE}/errors/", site.errors, name="help_errors"),
+        Route(f"{_BASE}/errors/{{code}}", site.error, name="help_error"),
         Route(f"{_BASE}/{{slug}}", site.article, name="help_article"),
     ]
 
@@ -74,6 +93,12 @@ class _Site:
     async def article(self, request: Request) -> Response:
         return self._page(request, request.path_params["slug"])
 
+    async def errors(self, request: Request) -> Response:
+        return self._page(request, "errors")
+
+    async def error(self, request: Request) -> Response:
+        return self._page(request, f"errors/{request.path_params['code']}")
+
     async def search(self, request: Request) -> Response:
         self._render()
         return _answer(request, self._search, "application/json")
@@ -83,6 +108,10 @@ class _Site:
         if name not in _ASSETS:
             raise HTTPException(404)
         return _answer(request, (files("omnilab.helpcenter") / "assets" / name).read_bytes(), _ASSETS[name])
+
+    async def viewer(self, request: Request) -> Response:
+        accepted = {each.split(";")[0].strip() for each in request.headers.get("accept-encoding", "").split(",")}
+        return viewer_script(accepted, request.headers.get("if-none-match"))
 
     def _page(self, request: Request, slug: str) -> Response:
         self._render()
@@ -94,7 +123,7 @@ class _Site:
         host = request.headers.get("host")
         base_url = escape(self._base_url_of(None if host is None else host.encode("latin-1")))
         filled = page.replace(BASE_URL_MARK, f"<span data-base-url>{base_url}</span>")
-        return _answer(request, filled.encode(), "text/html")
+        return _answer(request, filled.encode(), "text/html", _VIEWER_HEADERS if slug in _VIEWER_PAGES else _HEADERS)
 
     def _render(self) -> None:
         if self._pages:
@@ -108,6 +137,8 @@ class _Site:
             _entry(f"errors/{each.code}", f"{each.title} ({each.code})", f"{each.meaning} {each.fix}")
             for each in CODES.values()
         ]
+        entries.append(_entry("errors/", "Errors", "Every error code: what it means and what to do."))
+        entries.append(_entry("reference", "API reference", "Every call with its parameters and answers."))
         self._search = msgspec.json.encode(entries)
         self._pages = _rendered(articles, self._notices)
 
@@ -120,12 +151,22 @@ def _rendered(articles: list[Article], notices: Notices) -> dict[str, str]:
     templates = Environment(
         loader=PackageLoader("omnilab.helpcenter"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    templates.globals["notices"] = notices
-    pages = {"": templates.get_template("index.html").render(articles=articles, current=None)}
-    one = templates.get_template("article.html")
+    templates.globals |= {"notices": notices, "try_it": notices.try_it, "articles": articles}
+    templates.filters["marked"] = marked
+
+    def page(template: str, slug: str, **values: object) -> str:
+        return templates.get_template(template).render(slug=slug, **values)
+
+    entries = error_entries()
+    pages = {"": page("index.html", ""), "errors": page("errors.html", "errors", entries=entries)}
+    pages |= {slug: page("reference.html", slug) for slug in _VIEWER_PAGES if notices.try_it or slug != "try-it"}
+    for entry in entries:
+        slug = f"errors/{entry.code.code}"
+        pages[slug] = page("error.html", slug, entry=entry)
     for place, each in enumerate(articles):
-        pages[each.slug] = one.render(
-            articles=articles,
+        pages[each.slug] = page(
+            "article.html",
+            each.slug,
             current=each,
             body=Markup(each.html),  # noqa: S704 - made of our own files
             previous=articles[place - 1] if place else None,
@@ -134,9 +175,9 @@ def _rendered(articles: list[Article], notices: Notices) -> dict[str, str]:
     return pages
 
 
-def _answer(request: Request, body: bytes, media_type: str) -> Response:
+def _answer(request: Request, body: bytes, media_type: str, policy: dict[str, str] = _HEADERS) -> Response:
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {**_HEADERS, "ETag": tag}
+    headers = {**policy, "ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)

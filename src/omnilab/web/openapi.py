@@ -150,6 +150,8 @@ def _parameters(operation: Operation, schemas: dict[str, Json]) -> list[Json]:
 def _not_null(schema: Json) -> Json:
     """A query has no null: what is optional is left out."""
     schema = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+    if "enum" in schema.get("items", {}):
+        schema["items"] = {"type": "string", **schema["items"]}  # what a query holds is text; viewers want it said
     variants = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
     if len(variants) == 1:
         schema = {**{name: value for name, value in schema.items() if name != "anyOf"}, **variants[0]}

@@ -1,9 +1,8 @@
-"""One list of codes, one table of statuses, a page for each; the API document says what is routed."""
+"""One list of codes, one table of statuses; the API document says what is routed."""
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -12,7 +11,6 @@ from msgspec import Meta
 
 from omnilab.codes import CHECKS, CODES
 from omnilab.web.openapi import ApiInfo, openapi_document, openapi_operation
-from omnilab.web.pages import error_pages
 from omnilab.web.problems import API_STATUS, OAUTH_STATUS
 from tests.web.driver import World, operation
 
@@ -48,65 +46,6 @@ def test_words_are_whole_sentences(code) -> None:
 def test_checks_have_no_name_twice() -> None:
     for names in CHECKS.values():
         assert len(set(names)) == len(names)
-
-
-class Page(HTMLParser):
-    """Collects what a page would load, and checks that tags are closed."""
-
-    VOID = frozenset({"meta", "link", "br", "img", "hr"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-@pytest.mark.parametrize("path", ["/docs/errors", "/docs/errors/", *(f"/docs/errors/{name}" for name in CODES)])
-def test_pages_are_plain_and_load_nothing(path: str) -> None:
-    answer = World([], pages=list(error_pages()), environment="production").send("GET", path)
-    assert answer.status == 200
-    assert answer.header("content-type") == "text/html; charset=utf-8"
-    policy = answer.header("content-security-policy") or ""
-    assert policy.startswith("default-src 'none'")
-    assert "unsafe" not in policy
-    assert answer.header("x-request-id")
-    page = Page(answer.body.decode())
-    assert not {"script", "img", "iframe", "form", "link"} & set(page.tags)
-    assert page.tags.count("h1") == page.tags.count("main") == 1
-    assert all(link.startswith(("/docs/errors/", "#")) for link in page.links)
-
-
-def test_a_page_tells_what_the_list_says() -> None:
-    text = World([], pages=list(error_pages())).send("GET", "/docs/errors/token_predates_grant").body.decode()
-    assert "<code>scope</code>" in text
-    assert "Yes, once" in text
-    assert "403" in text
-
-
-def test_a_code_that_is_none_has_no_page() -> None:
-    world = World([], pages=list(error_pages()))
-    answer = world.send("GET", "/docs/errors/%3Cscript%3E")
-    assert (answer.status, answer.json["code"]) == (404, "not_found")
-    assert world.send("GET", "/docs/errors/token_missing/").status == 404
-    answer = world.send("POST", "/docs/errors/token_missing")
-    assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
-
-
-def test_a_page_may_be_asked_for_with_head() -> None:
-    answer = World([], pages=list(error_pages())).send("HEAD", "/docs/errors/token_missing")
-    assert answer.status == 200
 
 
 class ListThings(msgspec.Struct):
