@@ -49,8 +49,11 @@ def suspended(clinic: Clinic) -> Credentials:
 
 
 def with_secret(made: Credentials, added: dict[str, Any]) -> Credentials:
-    members = {name: getattr(made, name) for name in made.__slots__}
-    return Credentials(**members | {"client_secret": added["client_secret"], "secret_id": added["secret_id"]})
+    return replaced(made, client_secret=added["client_secret"], secret_id=added["secret_id"])
+
+
+def replaced(made: Credentials, **members: str) -> Credentials:
+    return Credentials(**{name: getattr(made, name) for name in made.__slots__} | members)
 
 
 def refused(clinic: Clinic, code: str, client: Credentials) -> Credentials:
@@ -77,11 +80,29 @@ def out_of_tokens(clinic: Clinic) -> Credentials:
     return made
 
 
+def tried_too_often(clinic: Clinic) -> Credentials:
+    made = replaced(clinic.client(), client_secret=clinic.good.client_secret)
+    while clinic.server.token_answer(made).status_code != 429:
+        pass
+    return made
+
+
 STATES: dict[str, tuple[Callable[[Clinic], Credentials], str, str]] = {
     "a secret that was revoked": (revoked, "token", "secret_revoked"),
     "a secret that has expired": (expired, "token", "secret_expired"),
     "a client that is disabled": (disabled, "token", "client_disabled"),
     "a tenant that is suspended": (suspended, "token", "tenant_suspended"),
+    "another address than agreed, for tokens": (
+        lambda clinic: clinic.client("--token-address", "198.51.100.0/24"),
+        "token",
+        "address_not_allowed",
+    ),
+    "another address than agreed, for calls": (
+        lambda clinic: clinic.client("--api-address", "198.51.100.0/24"),
+        "endpoints",
+        "address_not_allowed",
+    ),
+    "wrong credentials, tried too often": (tried_too_often, "token", "too_many_failed_authentications"),
     "no endpoint granted": (lambda clinic: clinic.client(allow=()), "endpoints", "endpoint_not_enabled"),
     "calls used up": (out_of_calls, "quota", "quota_exceeded"),
     "tokens used up": (out_of_tokens, "quota", "token_quota_exceeded"),

@@ -29,7 +29,7 @@ def examine_account(
     outcome = platform.call(token)
     me = WHOAMI.read(outcome) if isinstance(outcome, Answer) and outcome.status == 200 else None
     if me is None:
-        return [_refused(trouble_of(outcome, token), default="token")]
+        return [_refused(trouble_of(outcome, token))]
     probe = platform.probe(token)
     audience = _audience(me, probe)
     return [
@@ -42,9 +42,10 @@ def examine_account(
     ]
 
 
-def _refused(trouble: Trouble, *, default: str) -> Finding:
+def _refused(trouble: Trouble) -> Finding:
     remedy = remedy_of(trouble)
-    check = remedy.check if trouble.code in REMEDIES else default
+    # There is a token, so what is refused is what it is for.
+    check = "endpoints" if remedy.check == "token" else remedy.check
     return failed(check, trouble.code, told(trouble), remedy.fix)
 
 
