@@ -41,7 +41,7 @@ def test_the_reference_shows_every_call_and_asks_no_other_host(served: Served, p
     asked: list[Request] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfinished", lambda request: asked.append(request))
+    page.on("requestfinished", lambda request: asked.append(request))  # noqa: PLW0108 - Playwright marks what it is given
     page.goto(f"{served.omnilab.url}/docs/reference")
     document = served.server.http.get("/openapi.json").json()
     for path in document["paths"]:
@@ -90,7 +90,9 @@ def test_no_call_that_takes_a_secret_may_be_tried(served: Served, page: Page) ->
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("slug", "calls"), [("reference", [TOKEN_CALL, LIST_CALL]), ("try-it", ["#link-auth", LIST_CALL])])
+@pytest.mark.parametrize(
+    ("slug", "calls"), [("reference", [TOKEN_CALL, LIST_CALL]), ("try-it", ["#link-auth", LIST_CALL])]
+)
 def test_axe_finds_nothing(served: Served, browser: Browser, theme: str, slug: str, calls: list[str]) -> None:
     context = browser.new_context(bypass_csp=True)  # for axe alone: the page's own policy allows no other script
     context.add_init_script(f"localStorage.setItem('omnilab-theme', '{theme}')")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -111,6 +112,7 @@ def started(
         return programs[-1]
 
     forwarder.taken()
+    forwarder.life_seconds, forwarder.away = None, 0
     yield start
     for program in programs:
         with closing(program):
@@ -175,3 +177,31 @@ def test_retry_after_is_obeyed(served: Served, forwarder: Forwarder, started: Ca
     forwarder.taken()
     assert "quota_exceeded" in patient.ask("list", "contact-1")  # an hour is longer than anybody waits
     assert forwarder.taken() == [(LIST, 429)]
+
+
+def test_a_token_is_renewed_at_80_percent_of_its_life(
+    served: Served, forwarder: Forwarder, started: Callable[[Credentials], Program]
+) -> None:
+    program = started(served.omnilab.create_client("acme"))
+    forwarder.life_seconds = 5
+    program.document("list", "contact-1")
+    assert forwarder.taken() == [(TOKEN, 200), (LIST, 200)]
+    time.sleep(4.2)
+    program.document("list", "contact-1")
+    assert forwarder.taken() == [(TOKEN, 200), (LIST, 200)]
+    assert len(set(forwarder.tokens[-2:])) == 2
+
+
+def test_a_service_that_is_away_for_a_moment_is_waited_for(
+    served: Served, forwarder: Forwarder, started: Callable[[Credentials], Program]
+) -> None:
+    program = started(served.omnilab.create_client("acme"))
+    forwarder.away = 1
+    assert program.document("list", "contact-1")["total_count"] == 3
+    assert forwarder.taken() == [(TOKEN, 503), (TOKEN, 200), (LIST, 200)]
+    forwarder.away = 1
+    assert program.document("list", "contact-1")["total_count"] == 3
+    assert forwarder.taken() == [(LIST, 503), (LIST, 200)]
+    forwarder.away = 10
+    assert "temporarily_unavailable" in program.ask("list", "contact-1")
+    assert forwarder.taken() == [(LIST, 503)] * 3  # three attempts, and no fourth

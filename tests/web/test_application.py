@@ -20,8 +20,8 @@ from omnilab.errors import (
     UnavailableError,
 )
 from omnilab.web.exchange import Exchange
-from omnilab.web.health import health_operations
 from omnilab.web.hand_off_page import hand_off_pages
+from omnilab.web.health import health_operations
 from tests.web.driver import DOCS, Answer, OpenGate, Recorded, World, operation
 
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

@@ -19,7 +19,7 @@ from tests.harness import Credentials, Omnilab
 @pytest.fixture(scope="package")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     directory = tmp_path_factory.mktemp("clinic")
-    omnilab = Omnilab(directory, tenant_domain=DOMAIN).init()
+    omnilab = Omnilab(directory, tenant_domain=DOMAIN, failed_authentications_per_client_per_minute="30").init()
     authorities = (Authority.made_in(directory, "known"), Authority.made_in(directory, "unknown"))
     with omnilab.command_line() as run, omnilab.serve() as server:
         made = Clinic(omnilab, server, run, *authorities, good=None)  # type: ignore[arg-type]

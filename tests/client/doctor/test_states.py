@@ -93,12 +93,12 @@ STATES: dict[str, tuple[Callable[[Clinic], Credentials], str, str]] = {
     "a client that is disabled": (disabled, "token", "client_disabled"),
     "a tenant that is suspended": (suspended, "token", "tenant_suspended"),
     "another address than agreed, for tokens": (
-        lambda clinic: clinic.client("--token-address", "198.51.100.0/24"),
+        lambda clinic: clinic.client("--allow-token-address", "198.51.100.0/24"),
         "token",
         "address_not_allowed",
     ),
     "another address than agreed, for calls": (
-        lambda clinic: clinic.client("--api-address", "198.51.100.0/24"),
+        lambda clinic: clinic.client("--allow-api-address", "198.51.100.0/24"),
         "endpoints",
         "address_not_allowed",
     ),
