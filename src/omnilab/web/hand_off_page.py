@@ -20,7 +20,8 @@ def hand_off_pages() -> list[Route]:
     """The Starlette route; HEAD answers too, POST does not (it is a call with an exact path)."""
     templates = Environment(loader=PackageLoader("omnilab.web"), autoescape=True, undefined=StrictUndefined)
     assert templates.loader is not None
-    style, script = (templates.loader.get_source(templates, name)[0].strip() for name in ("hand_off.css", "hand_off.js"))
+    names = ("hand_off.css", "hand_off.js")
+    style, script = (templates.loader.get_source(templates, name)[0].strip() for name in names)
     parts = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - our own files
     page = templates.get_template("hand_off.html").render(**parts)
     headers = _headers(style, script)
