@@ -114,13 +114,14 @@ _NEWEST_OTHER = Statement(
     select(func.max(_heads.head_at)).where(_heads.chain_id != bindparam("own")),
     "own",
 )
+# The link by a query of its own for each head: as a join, SQLite walked all records to find the few heads.
+_LINK = (
+    select(_records.link)
+    .where(_records.chain_id == _heads.chain_id, _records.chain_position == _heads.head_position)
+    .scalar_subquery()
+)
 _MOVED = Statement(
-    select(_heads.chain_id, _heads.head_at, _heads.head_position, _records.link)
-    .select_from(
-        audit_chains.join(
-            audit_records, (_records.chain_id == _heads.chain_id) & (_records.chain_position == _heads.head_position)
-        )
-    )
+    select(_heads.chain_id, _heads.head_at, _heads.head_position, _LINK)
     .where(_heads.head_at >= bindparam("since"), _heads.chain_id != bindparam("own"))
     .order_by(_heads.head_at, _heads.chain_id),
     "since",
@@ -179,7 +180,8 @@ class Chains:
 
     async def list_moved(self, since: int, own: str) -> list[MovedChain]:
         """Other chains that took a record at `since` (ms) or later."""
-        return [MovedChain(*row) for row in await self._reader.fetch(_MOVED, since, own)]
+        rows = await self._reader.fetch(_MOVED, since, own)
+        return [MovedChain(*row) for row in rows if row[3] is not None]
 
 
 def _head(row: Row) -> ChainHead:
