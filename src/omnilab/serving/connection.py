@@ -193,6 +193,7 @@ class Connection(asyncio.Protocol):
             _log.error("application_crashed", exc_info=error)
         finally:
             self._host.running -= 1
+            request.forget()
             if not request.complete and not self._transport.is_closing():
                 # An answer that has begun cannot be mended: cutting it is the one honest sign left.
                 if request.begun:
