@@ -21,6 +21,8 @@ _OF_SLOT = and_(_s.tenant_id == bindparam("tenant"), _s.slot_id == bindparam("sl
 # Callers may ask for up to this many statuses; a fixed number of places makes one statement serve any choice.
 _STATUS_PLACES = 4
 PAGE_ROWS = 1000
+# Databases count in 63 bits, callers as far as they like: a page beyond all pages is empty.
+_FURTHEST_ROW = 2**62
 
 Shape = tuple[bool, bool, bool, bool, bool]
 _UNFILTERED: Shape = (False, False, False, False, False)
@@ -150,7 +152,7 @@ class BookingReader:
 
     async def list_page(self, query: ListQuery) -> tuple[list[Row], int]:
         """The rows of one page, in the order of `Booking`'s fields, and how many there are on all pages."""
-        start = (query.page_number - 1) * query.page_size
+        start = min((query.page_number - 1) * query.page_size, _FURTHEST_ROW)
         shape, args = _filter_args(query.filters)
         statement = _LIST_ALL if shape == _UNFILTERED else list_statement(shape)
         rows = await self._reader.fetch(statement, self._tenant_id, query.external_id, *args, query.page_size, start)

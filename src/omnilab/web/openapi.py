@@ -70,9 +70,10 @@ def openapi_document(operations: Iterable[Operation], info: ApiInfo) -> Json:
     """The document as plain JSON values."""
     shown = [operation for operation in operations if not operation.hidden]
     schemas = _schemas(shown)
+    by_id = {operation.operation_id: operation for operation in shown}
     paths: dict[str, Json] = {}
     for operation in shown:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, info)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, info, by_id)
     for operation in shown:  # a query's Struct is spelt out as parameters
         if operation.parameters is not None:
             schemas.pop(operation.parameters.__name__, None)
@@ -103,6 +104,9 @@ def _schemas(shown: Sequence[Operation]) -> dict[str, Json]:
     _, components = msgspec.json.schema_components(
         list(dict.fromkeys(types)), schema_hook=_custom_schema, ref_template=_REF
     )
+    for operation in shown:
+        if operation.body is not None and operation.error_format == "problem":
+            components[operation.body.__name__]["additionalProperties"] = False  # OAuth alone ignores what it does not know
     return components
 
 
@@ -114,7 +118,7 @@ def _custom_schema(kind: type) -> Json:
     return schema
 
 
-def _operation(operation: Operation, schemas: dict[str, Json], info: ApiInfo) -> Json:
+def _operation(operation: Operation, schemas: dict[str, Json], info: ApiInfo, by_id: dict[str, Operation]) -> Json:
     found: Json = {"operationId": operation.operation_id, "summary": operation.summary}
     if operation.description:
         found["description"] = operation.description
@@ -127,7 +131,7 @@ def _operation(operation: Operation, schemas: dict[str, Json], info: ApiInfo) ->
         content = {kind: {"schema": _ref(operation.body)} for kind in operation.body_media_types}
         found["requestBody"] = {"required": True, "content": content}
     found["security"] = _security(operation)
-    found["responses"] = {**_answers(operation), **_refusals(operation, info)}
+    found["responses"] = {**_answers(operation, by_id), **_refusals(operation, info)}
     return found
 
 
@@ -158,15 +162,23 @@ def _not_null(schema: Json) -> Json:
     return schema
 
 
-def _answers(operation: Operation) -> dict[str, Json]:
+def _answers(operation: Operation, by_id: dict[str, Operation]) -> dict[str, Json]:
     answers: dict[str, Json] = {}
     for status, kind in operation.answers.items():
         answer: Json = {"description": operation.summary, "headers": {"X-Request-Id": _header("X-Request-Id")}}
         if kind is not None:
             schema = _ref(kind) if isinstance(kind, type) else kind
             answer["content"] = {"application/json": {"schema": schema}}
+        if operation.leads_to:
+            answer["links"] = {name: _link(by_id[name], fields) for name, fields in operation.leads_to.items()}
         answers[str(status)] = answer
     return answers
+
+
+def _link(target: Operation, fields: tuple[str, ...]) -> Json:
+    """What a client does next, with what of this answer."""
+    values = {name: f"$response.body#/{name}" for name in fields}
+    return {"operationId": target.operation_id, "requestBody" if target.body else "parameters": values}
 
 
 def _refusals(operation: Operation, info: ApiInfo) -> dict[str, Json]:

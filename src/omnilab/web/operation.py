@@ -26,6 +26,7 @@ class Operation:
     error_format: `oauth` for RFC 6749 §5.2 objects, `problem` for RFC 9457.
     durable_refusals: a refusal is answered only after its audit record is durable.
     parameters: msgspec Struct of the query string; body: Struct of the JSON body; answers: status → type.
+    leads_to: operation id → its fields that come from this call's answer; links of the API document.
     refusals: the codes a caller may meet, for the API document; those of the gate are added by themselves.
     hidden: answered, but left out of the API document (aliases).
     any_host: answered whatever the `Host` header says (health checks come by address).
@@ -47,6 +48,7 @@ class Operation:
     body_media_types: tuple[str, ...] = ("application/json",)
     idempotent_by_key: bool = False
     answers: Mapping[int, Any] = field(default_factory=dict)
+    leads_to: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     hidden: bool = False
     any_host: bool = False

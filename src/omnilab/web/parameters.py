@@ -163,6 +163,9 @@ class JsonReader(Generic[T]):
     def decode(self, body: bytes) -> T:
         """The same from bytes."""
         values = json_object(body)
+        for name, value in values.items():
+            if isinstance(value, float) and value.is_integer():
+                values[name] = int(value)  # to JSON 2.0 is a whole number, and some libraries write it so
         problems = [
             self._fields.unknown(name) for name in list(values)[: _MAX_ERRORS * 2] if name not in self._fields.names
         ]

@@ -19,6 +19,9 @@ MAX_CAPACITY = 1_000_000_000
 # C0, DEL and C1 controls, and halves of a surrogate pair, which are no characters.
 _UNFIT_IN_ID = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNFIT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# The same for the API document, as JSON Schema wants it (ECMA-262, where a pattern may match anywhere).
+ID_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+TEXT_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 _CREDENTIAL = "looks like a credential; a secret or token must never be sent here"
 
 

@@ -69,6 +69,7 @@ _CANCEL: dict[str, Any] = _EVERY_WRITE | {
     "summary": "Cancel one booking of a contact",
     "body": CancelBody,
     "answers": {200: BookingAnswer},
+    "leads_to": {"fetchContactBookings": ("external_id", "booking_id")},
     "refusals": ("booking_not_found", "booking_already_cancelled", "booking_checked_in", *_KEY_REFUSALS),
 }
 _CREATE: dict[str, Any] = _EVERY_WRITE | {
@@ -76,6 +77,10 @@ _CREATE: dict[str, Any] = _EVERY_WRITE | {
     "summary": "Book a place in a slot for a contact",
     "body": CreateBody,
     "answers": {201: BookingAnswer},
+    "leads_to": {
+        "fetchContactBookings": ("external_id", "booking_id"),
+        "cancelContactBooking": ("external_id", "booking_id"),
+    },
     "refusals": ("slot_full", "slot_mismatch", "booking_exists", *_KEY_REFUSALS),
 }
 

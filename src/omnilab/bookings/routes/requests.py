@@ -78,9 +78,20 @@ def _decode_of_query(_: type, value: Any) -> Any:
 
 _Time = Annotated[Moment, Meta(extra_json_schema={"type": "string", "format": "date-time"})]
 _Id = Annotated[
-    Identifier, Meta(extra_json_schema={"type": "string", "minLength": 1, "maxLength": fields.ID_CHARACTERS})
+    Identifier,
+    Meta(
+        extra_json_schema={
+            "type": "string",
+            "minLength": 1,
+            "maxLength": fields.ID_CHARACTERS,
+            "pattern": fields.ID_PATTERN,
+        }
+    ),
 ]
-_Text = Annotated[Words, Meta(extra_json_schema={"type": "string", "maxLength": fields.TEXT_CHARACTERS})]
+_TEXT_FORM = {"pattern": fields.TEXT_PATTERN}
+_Text = Annotated[
+    Words, Meta(extra_json_schema={"type": "string", "maxLength": fields.TEXT_CHARACTERS, **_TEXT_FORM})
+]
 _Capacity = Annotated[
     int,
     Meta(
@@ -89,7 +100,10 @@ _Capacity = Annotated[
         description="The slot's places, null for unlimited. The first booking sets it; later ones may leave it out.",
     ),
 ]
-_QueryId = Annotated[str, Meta(min_length=1, max_length=fields.ID_CHARACTERS)]
+_QueryId = Annotated[
+    str,
+    Meta(min_length=1, max_length=fields.ID_CHARACTERS, extra_json_schema={"pattern": fields.ID_PATTERN}),
+]
 
 
 class ListParameters(msgspec.Struct, frozen=True):
@@ -105,7 +119,9 @@ class ListParameters(msgspec.Struct, frozen=True):
     starts_after: Annotated[_Time, Meta(description="Only slots that start later than this.")] | None = None
     starts_before: Annotated[_Time, Meta(description="Only slots that start earlier than this.")] | None = None
     page_size: Annotated[int, Meta(ge=1, le=200, description="Bookings on a page.")] = 50
-    page_number: Annotated[int, Meta(ge=1, description="Pages count from 1.")] = 1
+    page_number: Annotated[
+        int, Meta(ge=1, description="Pages count from 1.", extra_json_schema={"maximum": 10**18 - 1})
+    ] = 1
 
     def query(self) -> ListQuery:
         """The same as the service takes it."""
@@ -124,7 +140,7 @@ class CancelBody(msgspec.Struct, frozen=True):
 
     external_id: Annotated[_Id, Meta(description="The contact whose booking it is.")]
     booking_id: _Id
-    reason: Annotated[str, Meta(max_length=fields.REASON_CHARACTERS)] | None = None
+    reason: Annotated[str, Meta(max_length=fields.REASON_CHARACTERS, extra_json_schema=_TEXT_FORM)] | None = None
 
     def order(self) -> CancelOrder:
         """The same as the service takes it."""

@@ -23,15 +23,24 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 _FORM_FIELDS = 200  # more is no token request
 
 
+# Only said, not enforced here: what is missing is refused with words of its own.
+_NO_CONTROLS = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+_FILLED = Meta(extra_json_schema={"minLength": 1, **_NO_CONTROLS})
+
+
 class TokenParameters(msgspec.Struct, gc=False):
     """The body of a token request."""
 
-    grant_type: Annotated[str, Meta(examples=["client_credentials"])]
-    client_id: str
-    client_secret: str
-    audience: Annotated[str, Meta(description="The API the token is for.")]
-    scope: Annotated[str, Meta(description="A part of the granted endpoints; left out: all of them.")] = ""
-    resource: Annotated[str, Meta(description="Another name for `audience` (RFC 8707).")] = ""
+    grant_type: Annotated[str, Meta(extra_json_schema={"const": "client_credentials"})]
+    client_id: Annotated[str, _FILLED]
+    client_secret: Annotated[str, _FILLED]
+    audience: Annotated[str, _FILLED, Meta(description="The API the token is for.")]
+    scope: Annotated[
+        str, Meta(description="A part of the granted endpoints; left out: all of them.", extra_json_schema=_NO_CONTROLS)
+    ] = ""
+    resource: Annotated[
+        str, Meta(description="Another name for `audience` (RFC 8707).", extra_json_schema=_NO_CONTROLS)
+    ] = ""
 
     def __repr__(self) -> str:
         return f"TokenParameters(client_id={self.client_id!r}, client_secret='**********')"
@@ -40,10 +49,12 @@ class TokenParameters(msgspec.Struct, gc=False):
 class TokenCallParameters(msgspec.Struct, gc=False):
     """The body of a call about one token (RFC 7009 §2.1, RFC 7662 §2.1)."""
 
-    token: Annotated[str, Meta(description="The access token.")]
-    client_id: str
-    client_secret: str
-    token_type_hint: Annotated[str, Meta(description="Taken and not needed.", examples=["access_token"])] = ""
+    token: Annotated[str, _FILLED, Meta(description="The access token.")]
+    client_id: Annotated[str, _FILLED]
+    client_secret: Annotated[str, _FILLED]
+    token_type_hint: Annotated[
+        str, Meta(description="Taken and not needed.", examples=["access_token"], extra_json_schema=_NO_CONTROLS)
+    ] = ""
 
     def __repr__(self) -> str:
         return f"TokenCallParameters(client_id={self.client_id!r}, token='**********')"
