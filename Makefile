@@ -15,7 +15,7 @@ PORT ?= 8080
 REQUIREMENTS := requirements/build.txt requirements/dev.txt
 PY_FILES := src tests tools examples bench
 
-.PHONY: help setup demo test bench bench-quick bench-scan fuzz lint fmt requirements clean
+.PHONY: help setup demo test bench bench-quick bench-scan fuzz lint fmt audit sbom requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ setup: .venv/.ready ## make .venv with everything in it, .venv/bin/omnilab among
 demo: setup ## a development environment with real bookings, a ready-to-paste curl session, and a server (PORT=8080)
 	@$(BIN)/omnilab demo --port $(PORT)
 
-test: setup lint .cache/node.ready ## lint, every test, and the floor under branch coverage
+test: setup lint audit .cache/node.ready ## lint, advisories, every test, and the floor under branch coverage
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
@@ -77,6 +77,14 @@ lint: setup ## ruff, mypy --strict, and the directions of imports
 fmt: setup ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix-only $(PY_FILES)
 	@$(BIN)/ruff format $(PY_FILES)
+
+audit: setup ## ask for known advisories against every pinned package
+	@$(BIN)/python tools/audit.py
+
+sbom: setup ## what a deployment is made of, as CycloneDX: build/sbom.cdx.json
+	@mkdir -p build
+	@$(BIN)/python -W ignore::UserWarning $(BIN)/cyclonedx-py requirements requirements/server.txt --pyproject pyproject.toml \
+	  --mc-type application --output-reproducible --of JSON --sv 1.6 -o build/sbom.cdx.json
 
 requirements: setup ## lock requirements/*.txt anew after a change in pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@tools/lock.sh $(UPGRADE)

@@ -20,8 +20,8 @@ from tests.conftest import Served
 EXAMPLES = "30"
 SEED = "20261127"  # the same cases each time: what fails can be played again
 CREDENTIALS = "^(token|revoke|introspect)$"
-# What only the state decides may be refused: rights, a key that was used before. JSON Schema cannot say that a slot ends
-# after it starts; and a NUL in a parameter that OAuth ignores is refused with the body.
+# What only the state decides may be refused: rights, a key that was used before. JSON Schema cannot say that a slot
+# ends after it starts; and a NUL in a parameter that OAuth ignores is refused with the body.
 SETTINGS = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
