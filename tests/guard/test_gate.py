@@ -148,7 +148,8 @@ def test_no_token() -> None:
     ],
 )
 def test_a_token_in_query_or_body_or_two_is_a_malformed_request(request_: dict[str, Any]) -> None:
-    error = Entrance().refusal(*request_.pop("values", ()), **request_)
+    values = request_.get("values", ())
+    error = Entrance().refusal(*values, **{name: value for name, value in request_.items() if name != "values"})
     assert isinstance(error, RequestError)
     assert (error.code, error.check) == ("request_malformed", "token_presented")
 
