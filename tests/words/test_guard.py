@@ -14,8 +14,22 @@ from omnilab.guard.claims import LAST_MOMENT
 from omnilab.guard.errors import GuardError, InsufficientScopeError, InvalidTokenError, KeysUnavailableError
 from omnilab.guard.keys import KeySet, read_key, read_keys
 from tests.guard.minting import (
-    AUDIENCE, EDDSA, ES256, ISSUER, JWKS, NOW, RS256, STRANGER, Mint, b64, ec_jwk, ed_jwk, right_claims, rsa_jwk, token,
-)  # fmt: skip
+    AUDIENCE,
+    EDDSA,
+    ES256,
+    ISSUER,
+    JWKS,
+    NOW,
+    RS256,
+    STRANGER,
+    Mint,
+    b64,
+    ec_jwk,
+    ed_jwk,
+    right_claims,
+    rsa_jwk,
+    token,
+)
 from tests.guard.standing import FakeClient, FakeStandings, FakeTenant
 from tests.words import agrees, awaited_outcome_of, outcome_of
 
@@ -105,8 +119,22 @@ def test_claims() -> None:
             LAST_MOMENT + 1,
         ):
             changes[f"{name} {value}"] = {name: value}
-    for value in (None, [], [AUDIENCE], ["urn:b", AUDIENCE], ["urn:b"], "urn:b", [5], "", [""], 5, [AUDIENCE] * 100,
-                  [AUDIENCE] * 101, {"a": 1}, ["u" * 200, "v" * 200]):  # fmt: skip
+    for value in (
+        None,
+        [],
+        [AUDIENCE],
+        ["urn:b", AUDIENCE],
+        ["urn:b"],
+        "urn:b",
+        [5],
+        "",
+        [""],
+        5,
+        [AUDIENCE] * 100,
+        [AUDIENCE] * 101,
+        {"a": 1},
+        ["u" * 200, "v" * 200],
+    ):
         changes[f"aud {str(value)[:40]} of {len(value) if isinstance(value, list) else 1}"] = {"aud": value}
     for value in (None, 5, "", "a", "a b", "a  b", " a", "a ", 'a"b', "a\\b", "a\tb", ["a"]):
         changes[f"scope {value!r}"] = {"scope": value}
@@ -167,12 +195,26 @@ def test_standings() -> None:
 
 def test_bearer() -> None:
     values: dict[str, list[bytes]] = {
-        "none": [], "two": [b"Bearer a", b"Bearer b"], "plain": [b"Bearer a"], "case": [b"bEaReR a"],
-        "spaces": [b"Bearer   a  "], "nothing after": [b"Bearer "], "no space": [b"Bearer"], "a list": [b"Bearer a, bearer b"],
-        "a comma": [b"Bearer a,b"], "the word without a comma": [b"Bearer a bearer b"], "basic": [b"Basic eDp5"],
-        "digest": [b"Digest x"], "dpop": [b"DPoP x"], "negotiate": [b"Negotiate x"], "token": [b"Token x"],
-        "apikey": [b"ApiKey x"], "another": [b"Secret-Thing x"], "empty": [b""], "not ASCII": [b"Bearer \xe4"],
-    }  # fmt: skip
+        "none": [],
+        "two": [b"Bearer a", b"Bearer b"],
+        "plain": [b"Bearer a"],
+        "case": [b"bEaReR a"],
+        "spaces": [b"Bearer   a  "],
+        "nothing after": [b"Bearer "],
+        "no space": [b"Bearer"],
+        "a list": [b"Bearer a, bearer b"],
+        "a comma": [b"Bearer a,b"],
+        "the word without a comma": [b"Bearer a bearer b"],
+        "basic": [b"Basic eDp5"],
+        "digest": [b"Digest x"],
+        "dpop": [b"DPoP x"],
+        "negotiate": [b"Negotiate x"],
+        "token": [b"Token x"],
+        "apikey": [b"ApiKey x"],
+        "another": [b"Secret-Thing x"],
+        "empty": [b""],
+        "not ASCII": [b"Bearer \xe4"],
+    }
     agrees("bearer", {name: outcome_of(lambda given=given: read_bearer(given)) for name, given in values.items()})
 
 
@@ -211,28 +253,54 @@ def test_keys() -> None:
     es, rs, ed = ec_jwk(ES256), rsa_jwk(RS256), ed_jwk(EDDSA)
     x = base64.urlsafe_b64decode(es["x"] + "=")
     jwks = {
-        "ES256": es, "RS256": rs, "EdDSA": ed, "no kid": es | {"kid": ""}, "long kid": es | {"kid": "k" * 255},
-        "longer kid": es | {"kid": "k" * 256}, "kid 5": es | {"kid": 5}, "for encryption": es | {"use": "enc"},
+        "ES256": es,
+        "RS256": rs,
+        "EdDSA": ed,
+        "no kid": es | {"kid": ""},
+        "long kid": es | {"kid": "k" * 255},
+        "longer kid": es | {"kid": "k" * 256},
+        "kid 5": es | {"kid": 5},
+        "for encryption": es | {"use": "enc"},
         "use not said": {name: value for name, value in es.items() if name != "use"},
-        "to sign": es | {"key_ops": ["sign"]}, "to verify": es | {"key_ops": ["verify"]}, "ops a text": es | {"key_ops": "verify"},
-        "another curve": es | {"crv": "P-384"}, "another kind": es | {"kty": "oct"}, "kind a list": es | {"kty": []},
-        "another alg": es | {"alg": "ES512"}, "alg of RSA": rs | {"alg": "PS256"}, "alg not said": {**es, "alg": "ES256"},
-        "private": es | {"d": "x"}, "x 5": es | {"x": 5}, "x with padding": es | {"x": es["x"] + "="},
-        "x short": es | {"x": b64(x[:31])}, "x long": es | {"x": b64(b"\0" + x)}, "x of one": es | {"x": "A"},
-        "y short": es | {"y": b64(x[:31])}, "not on the curve": es | {"y": es["x"]}, "no y": {k: v for k, v in es.items() if k != "y"},
-        "exponent 1": rs | {"e": b64(b"\x01")}, "exponent 3": rs | {"e": b64(b"\x03")}, "exponent 2^32": rs | {"e": b64(b"\1\0\0\0\0")},
-        "exponent 2^32 - 1": rs | {"e": b64(b"\xff\xff\xff\xff")}, "small modulus": rs | {"n": b64(b"\x7f" * 256)},
-        "modulus of 8192 bits": rs | {"n": b64(b"\xff" * 1024)}, "modulus of 8200 bits": rs | {"n": b64(b"\xff" * 1025)},
+        "to sign": es | {"key_ops": ["sign"]},
+        "to verify": es | {"key_ops": ["verify"]},
+        "ops a text": es | {"key_ops": "verify"},
+        "another curve": es | {"crv": "P-384"},
+        "another kind": es | {"kty": "oct"},
+        "kind a list": es | {"kty": []},
+        "another alg": es | {"alg": "ES512"},
+        "alg of RSA": rs | {"alg": "PS256"},
+        "alg not said": {**es, "alg": "ES256"},
+        "private": es | {"d": "x"},
+        "x 5": es | {"x": 5},
+        "x with padding": es | {"x": es["x"] + "="},
+        "x short": es | {"x": b64(x[:31])},
+        "x long": es | {"x": b64(b"\0" + x)},
+        "x of one": es | {"x": "A"},
+        "y short": es | {"y": b64(x[:31])},
+        "not on the curve": es | {"y": es["x"]},
+        "no y": {k: v for k, v in es.items() if k != "y"},
+        "exponent 1": rs | {"e": b64(b"\x01")},
+        "exponent 3": rs | {"e": b64(b"\x03")},
+        "exponent 2^32": rs | {"e": b64(b"\1\0\0\0\0")},
+        "exponent 2^32 - 1": rs | {"e": b64(b"\xff\xff\xff\xff")},
+        "small modulus": rs | {"n": b64(b"\x7f" * 256)},
+        "modulus of 8192 bits": rs | {"n": b64(b"\xff" * 1024)},
+        "modulus of 8200 bits": rs | {"n": b64(b"\xff" * 1025)},
         "Ed25519 short": ed | {"x": b64(b"\1" * 31)},
-    }  # fmt: skip
+    }
     found: dict[str, Any] = {}
     for name, jwk in jwks.items():
         key = read_key(jwk)
         found[name] = None if key is None else [key.algorithm, len(key.key_id), len(key.material), key.live]
     sets: dict[str, Any] = {
-        "no object": [], "no keys": {}, "keys a text": {"keys": "x"}, "100": {"keys": [es] * 100}, "101": {"keys": [es] * 101},
+        "no object": [],
+        "no keys": {},
+        "keys a text": {"keys": "x"},
+        "100": {"keys": [es] * 100},
+        "101": {"keys": [es] * 101},
         "others between": {"keys": [5, es, None]},
-    }  # fmt: skip
+    }
     found |= {f"set: {name}": outcome_of(lambda given=given: len(read_keys(given))) for name, given in sets.items()}
     keys = KeySet()
     keys.replace({"keys": [es, rs, es | {"x": rs["n"]}]})
@@ -252,8 +320,13 @@ def test_keys() -> None:
     good = base64.urlsafe_b64decode(raw[1] + "==")
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     edges = {
-        "right": good, "short": good[:63], "long": good + b"\0", "r zero": bytes(32) + good[32:], "s zero": good[:32] + bytes(32),
-        "r the order": order.to_bytes(32) + good[32:], "s the order": good[:32] + order.to_bytes(32),
-    }  # fmt: skip
+        "right": good,
+        "short": good[:63],
+        "long": good + b"\0",
+        "r zero": bytes(32) + good[32:],
+        "s zero": good[:32] + bytes(32),
+        "r the order": order.to_bytes(32) + good[32:],
+        "s the order": good[:32] + order.to_bytes(32),
+    }
     found |= {f"signature: {name}": first.verifies(each, raw[0].encode()) for name, each in edges.items()}
     agrees("keys", found)

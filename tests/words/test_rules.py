@@ -15,14 +15,16 @@ from tests.words import agrees, outcome_of
 TEXTS: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "tenant_key": (
         rules.tenant_key,
-        ["ab", "abc", "a" * 40, "a" * 41, "-ab", "ab-", "a-b", "Abc", "ab--c", "abc--d", "a--b", "www", "docs", "a_b", ""],
+        ["ab", "abc", "a" * 40, "a" * 41, "-ab", "ab-", "a-b", "Abc", "ab--c", "abc--d", "a--b", "www", "docs", "a_b",
+         ""],
     ),
     "display_name": (
         rules.display_name, ["", " ", "A", " A ", "a" * 200, "a" * 201, "a\x07", "e\u0301", "Ünï", "a\nb"],
     ),
     "endpoint_name": (
         rules.endpoint_name,
-        ["a:b", "bookings:read", "a" * 32 + ":" + "b" * 31, "a" * 32 + ":" + "b" * 32, "A:b", "a:b:c", "ab", ":b", "a:"],
+        ["a:b", "bookings:read", "a" * 32 + ":" + "b" * 31, "a" * 32 + ":" + "b" * 32, "A:b", "a:b:c", "ab", ":b",
+         "a:"],
     ),
     "quota": (
         rules.quota,
@@ -114,6 +116,12 @@ def test_networks() -> None:
     agrees("networks", found)
 
 
+URIS = (
+    "https://acme.api.omni.example/", "HTTPS://ACME.API.OMNI.EXAMPLE", "urn:omnilab:development:acme",
+    "urn:omnilab:staging:acme", "https://.api.omni.example", "https://a_b.api.omni.example", "x",
+)  # fmt: skip
+
+
 def test_place() -> None:
     own = Place(environment="staging", issuer="https://m2m.example", tenant_domain="omni.example")
     one = Place(environment="development", issuer="http://127.0.0.1:8080")
@@ -123,7 +131,5 @@ def test_place() -> None:
             place.development, place.base_url("acme"), place.token_url("acme"), place.default_audience("acme"),
             place.hand_off_seconds,
         ]  # fmt: skip
-        for uri in ("https://acme.api.omni.example/", "HTTPS://ACME.API.OMNI.EXAMPLE", "urn:omnilab:development:acme",
-                    "urn:omnilab:staging:acme", "https://.api.omni.example", "https://a_b.api.omni.example", "x"):  # fmt: skip
-            found[f"{name}: {uri}"] = place.owner_of_audience(uri)
+        found |= {f"{name}: {uri}": place.owner_of_audience(uri) for uri in URIS}
     agrees("place", found)
