@@ -155,10 +155,12 @@ class BookingReader:
         start = min((query.page_number - 1) * query.page_size, _FURTHEST_ROW)
         shape, args = _filter_args(query.filters)
         statement = _LIST_ALL if shape == _UNFILTERED else list_statement(shape)
-        rows = await self._reader.fetch(statement, self._tenant_id, query.external_id, *args, query.page_size, start)
-        # A page that is begun but not filled shows the end: counting would be a second query for nothing.
-        if len(rows) < query.page_size and (rows or start == 0):
+        # One row more than the page holds shows whether this is the end: counting would be a second query for nothing.
+        wanted = query.page_size + 1
+        rows = await self._reader.fetch(statement, self._tenant_id, query.external_id, *args, wanted, start)
+        if len(rows) < wanted and (rows or start == 0):
             return rows, start + len(rows)
+        del rows[query.page_size :]
         counted = await self._reader.fetch_one(count_statement(shape), self._tenant_id, query.external_id, *args)
         return rows, 0 if counted is None else int(counted[0])
 
