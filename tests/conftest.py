@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.harness import Credentials, Omnilab, Server, booking_row, databases
 
@@ -69,6 +70,17 @@ def served(tmp_path_factory: pytest.TempPathFactory, provisioned: tuple[Omnilab,
     omnilab = template.copied_to(tmp_path_factory.mktemp("served"))
     with omnilab.serve() as server:
         yield Served(omnilab, server, client)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Its driver leaves an event loop running, so a module with a browser has no `asyncio.run`."""
+    with sync_playwright() as playwright:
+        # As root Chromium runs without its sandbox only; it opens nothing but our own pages on loopback.
+        options = ["--no-sandbox", "--no-proxy-server", "--disable-gpu"]
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
+        yield chromium
+        chromium.close()
 
 
 # Longest first: two processes share the files, and a long one that begins last leaves the other with nothing to do.

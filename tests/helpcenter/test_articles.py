@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from omnilab.codes import CODES
 from omnilab.helpcenter.articles import read_articles
@@ -24,16 +24,6 @@ AXE = Path(__file__).resolve().parents[1] / "node" / "node_modules" / "axe-core"
 SLUGS = [article.slug for article in read_articles()]
 ERRORS = ["errors", "errors/token_predates_grant", "errors/slot_full"]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As root Chromium runs without its sandbox only; it opens nothing but our own pages on loopback.
-        options = ["--no-sandbox", "--no-proxy-server", "--disable-gpu"]
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("slug", SLUGS)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
 from omnilab.helpcenter.viewer import SHA256
 from tests.conftest import Served
@@ -17,16 +17,6 @@ ROOM = Path(__file__).resolve().parents[2] / "src" / "omnilab" / "helpcenter" / 
 AXE = Path(__file__).resolve().parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 LIST_CALL = "#link-get-\\/v1\\/interactions-fetchContactBookings"
 TOKEN_CALL = "#link-post-\\/v1\\/oauth-token"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As root Chromium runs without its sandbox only; it opens nothing but our own pages on loopback.
-        options = ["--no-sandbox", "--no-proxy-server", "--disable-gpu"]
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

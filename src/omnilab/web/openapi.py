@@ -106,7 +106,8 @@ def _schemas(shown: Sequence[Operation]) -> dict[str, Json]:
     )
     for operation in shown:
         if operation.body is not None and operation.error_format == "problem":
-            components[operation.body.__name__]["additionalProperties"] = False  # OAuth alone ignores what it does not know
+            # OAuth alone ignores what it does not know.
+            components[operation.body.__name__]["additionalProperties"] = False
     return components
 
 
