@@ -89,9 +89,7 @@ _Id = Annotated[
     ),
 ]
 _TEXT_FORM = {"pattern": fields.TEXT_PATTERN}
-_Text = Annotated[
-    Words, Meta(extra_json_schema={"type": "string", "maxLength": fields.TEXT_CHARACTERS, **_TEXT_FORM})
-]
+_Text = Annotated[Words, Meta(extra_json_schema={"type": "string", "maxLength": fields.TEXT_CHARACTERS, **_TEXT_FORM})]
 _Capacity = Annotated[
     int,
     Meta(
