@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from omnilab.codes import CODES
-from omnilab.helpcenter.articles import read_articles
+from omnilab.helpcenter.articles import Article, read_articles
 from tests.conftest import Served
 from tests.harness import Omnilab, Server
 
@@ -58,6 +58,13 @@ def test_a_page_is_whole_in_a_browser_and_asks_no_other_host(served: Served, bro
     links = page.eval_on_selector_all("a[href^='/']", "all => all.map(one => one.getAttribute('href'))")
     assert {link: served.server.http.get(link).status_code for link in set(links)} == dict.fromkeys(set(links), 200)
     page.context.close()
+
+
+@pytest.mark.parametrize("article", [each for each in read_articles() if each.slug != "changelog"], ids=SLUGS[:-1])
+def test_an_article_says_what_it_needs_and_what_is_never_safe(article: Article) -> None:
+    titles = [section.title for section in article.sections]
+    assert titles[0] == "Before you begin"
+    assert "Security rules" in titles
 
 
 def test_search_dark_mode_host_and_copy(served: Served, browser: Browser) -> None:
