@@ -13,8 +13,8 @@ compile() {  # compile OUTPUT [pip-compile arguments…]
 }
 
 # Everything one needs to work on the project. Runtime pins are taken from it, so both always agree.
-compile dev.txt "${@}" --extra server --extra postgres --extra redis --extra dev pyproject.toml
+compile dev.txt "${@}" --extra server --extra postgres --extra redis --extra otel --extra dev pyproject.toml
 # What a deployment installs.
-compile server.txt "${@}" --constraint requirements/dev.txt --extra server --extra postgres --extra redis pyproject.toml
+compile server.txt "${@}" --constraint requirements/dev.txt --extra server --extra postgres --extra redis --extra otel pyproject.toml
 # The build backend, so that `pip install --no-deps --no-build-isolation -e .` downloads nothing by itself.
 compile build.txt "${@}" --constraint requirements/dev.txt requirements/build.in
