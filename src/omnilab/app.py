@@ -20,7 +20,7 @@ from omnilab.audit.recorder import AuditRecorder
 from omnilab.bookings.routes import booking_operations
 from omnilab.clock import Clock
 from omnilab.crypto.random import random_bytes
-from omnilab.errors import UnavailableError
+from omnilab.errors import ProvisioningError, UnavailableError
 from omnilab.feedback.routes import feedback_operation
 from omnilab.gate import Gate
 from omnilab.guard import Guard
@@ -28,11 +28,18 @@ from omnilab.helpcenter.site import Notices, help_pages
 from omnilab.installation import Installation, open_installation
 from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
+from omnilab.quotas.shared import SharedWindows
 from omnilab.settings import Settings
 from omnilab.storage.changes import Change, ChangeFeed, prune_changes
 from omnilab.storage.database import Database
 from omnilab.telemetry.access_log import AccessLog
-from omnilab.telemetry.metric_names import FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS, SNAPSHOT_CLIENTS
+from omnilab.telemetry.metric_names import (
+    FEED_LAG_SECONDS,
+    QUOTA_STORE_ABSENCES,
+    QUOTA_STORE_DOWN,
+    SECRET_EXPIRY_WARNINGS,
+    SNAPSHOT_CLIENTS,
+)
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
 from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.routes import hand_off_operation
@@ -78,12 +85,15 @@ class Platform(Installation):
     access_log: AccessLog | None = None
     metrics: Metrics | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _told_absences: int = 0
 
     async def start_serving(self) -> None:
         """Load keys and snapshot, then follow the feed. Raises UnavailableError."""
         await self.keyring.load()
         await self.feed.catch_up()
         await self.audit.start()
+        if self.quotas.shared is not None:
+            await self.quotas.shared.server.start()
         forever = (
             self.feed.run,
             self.secret_use.run,
@@ -110,6 +120,8 @@ class Platform(Installation):
             with contextlib.suppress(UnavailableError):
                 self._record_flood(finished_only=False)
         finally:
+            if self.quotas.shared is not None:
+                await self.quotas.shared.server.close()
             await super().close()
             if self.access_log is not None:
                 self.access_log.flush()
@@ -121,6 +133,15 @@ class Platform(Installation):
             if self.metrics is not None:
                 self.metrics.set(SNAPSHOT_CLIENTS, len(self.snapshot))
                 self.metrics.set(FEED_LAG_SECONDS, self.feed.lag_seconds())
+                self._tell_of_quota_store(self.metrics)
+
+    def _tell_of_quota_store(self, metrics: Metrics) -> None:
+        if self.quotas.shared is None:
+            return
+        server = self.quotas.shared.server
+        metrics.set(QUOTA_STORE_DOWN, float(server.is_away))
+        metrics.add(QUOTA_STORE_ABSENCES, server.absences - self._told_absences)
+        self._told_absences = server.absences
 
     def _record_flood(self, *, finished_only: bool = True) -> None:
         """One record for a minute's failed authentications beyond the bound, instead of one for each."""
@@ -188,7 +209,7 @@ def _wire(opened: Installation) -> Platform:
     snapshot = Snapshot(db, open_contact_key=opened.tenancy.open_contact_key, max_clients=settings.snapshot_max_clients)
     keyring = Keyring(db, opened.master_key, clock)
     uses = SecretUse(db, opened.audit, NewAddresses(db, opened.ids))
-    quotas = QuotaService(_limits(settings), clock, salt=random_bytes(16))
+    quotas = QuotaService(_limits(settings), clock, salt=random_bytes(16), shared=_shared_windows(opened))
     issuer = Issuer(
         environment=settings.environment,
         issuer=settings.public_url,
@@ -261,6 +282,18 @@ def _limits(settings: Settings) -> QuotaLimits:
         failed_per_client_per_minute=settings.failed_authentications_per_client_per_minute,
         failed_per_address_per_minute=settings.failed_authentications_per_address_per_minute,
     )
+
+
+def _shared_windows(opened: Installation) -> SharedWindows | None:
+    """Counters in Redis, where the settings name one. Raises ProvisioningError where its driver is missing."""
+    if opened.settings.redis_url is None:
+        return None
+    try:
+        from omnilab.quotas.counter_server import CounterServer  # noqa: PLC0415 - loads the driver
+    except ImportError as error:
+        words = "OMNILAB_REDIS_URL needs the driver of Redis: pip install 'omnilab[redis]'."
+        raise ProvisioningError("settings_invalid", words) from error
+    return SharedWindows(CounterServer(opened.settings.redis_url), opened.clock, key=opened.pepper)
 
 
 def operations_of(platform: Platform) -> list[Operation]:

@@ -88,20 +88,29 @@ class FailedAuthentications:
     def is_on(self) -> bool:
         return self._per_client is not None or self._per_address is not None
 
-    def failed(self, address: str, client_id: str, *, now: float, now_ms: int) -> Verdict:
-        """Count a wrong secret. `now`: monotonic seconds, `now_ms`: wall clock, for the summary."""
+    def count(self, address: str, client_id: str, *, now: float) -> tuple[tuple[int, int], float]:
+        """Count a wrong secret. Returns how many this minute has for its address and client, and for its address, and
+        the seconds until the minute is over. `now`: monotonic seconds."""
         minute = int(now // WINDOW_SECONDS) + 1  # 0 is "never"
         self._last_minute = minute
         by_pair = self._pairs.add(self._number(address, client_id), minute)
         by_address = self._addresses.add(self._number(address, ""), minute)
+        return (by_pair, by_address), minute * WINDOW_SECONDS - now
+
+    def judge(
+        self, who: tuple[str, str], counts: tuple[int, int], *, seconds_left: float, now: float, now_ms: int
+    ) -> Verdict:
+        """What a wrong secret is answered. who: address and client id; counts: as `count` returns them; `now`:
+        monotonic seconds, `now_ms`: wall clock, for the summary."""
+        by_pair, by_address = counts
         too_many = self._per_client is not None and by_pair > self._per_client
         too_many = too_many or (self._per_address is not None and by_address > self._per_address)
         if not too_many:
             return ALLOWED
         if self._flood is None:
             self._flood = Flood(now, now_ms)
-        self._flood.add(address, client_id, now_ms)
-        return Verdict(refused=True, retry_after_seconds=max(1, ceil(minute * WINDOW_SECONDS - now)))
+        self._flood.add(*who, now_ms)
+        return Verdict(refused=True, retry_after_seconds=max(1, ceil(seconds_left)))
 
     def forgive(self, address: str, client_id: str, *, now: float) -> None:
         """Take back the failures of an address and client: its right secret came.

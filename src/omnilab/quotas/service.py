@@ -1,8 +1,8 @@
 """Charging calls against quotas, and counting failed authentications.
 
 Promises that a refused call costs nothing, neither of its own counter nor of the other one, and that all state is
-bounded. Every worker counts for itself: at most workers × quota calls pass. The verbs are async so that a shared
-counter (Redis) can stand in for the ones in memory.
+bounded. With counters that all workers share (Redis) exactly the quota passes. Without them, and while they do not
+answer, every worker counts for itself: at most workers × quota calls pass.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from omnilab.quotas.model import (
     policy_header,
     whole_seconds,
 )
+from omnilab.quotas.shared import SharedWindows
 from omnilab.quotas.windows import MAX_WINDOWS, MemoryWindows, Window
 
 
@@ -29,9 +30,19 @@ class QuotaService:
 
     salt: 16 or more random bytes of this process (`omnilab.crypto.random.random_bytes`).
     max_windows: bound on the clients and tenants counted at a time, for tokens and for calls each.
+    shared: the windows of all workers; those in memory then remember how they stood.
     """
 
-    def __init__(self, limits: QuotaLimits, clock: Clock, *, salt: bytes, max_windows: int = MAX_WINDOWS) -> None:
+    def __init__(
+        self,
+        limits: QuotaLimits,
+        clock: Clock,
+        *,
+        salt: bytes,
+        max_windows: int = MAX_WINDOWS,
+        shared: SharedWindows | None = None,
+    ) -> None:
+        self.shared = shared
         self._limits = limits
         self._clock = clock
         self._windows: dict[QuotaKind, MemoryWindows] = {
@@ -53,15 +64,10 @@ class QuotaService:
         now = self._clock.monotonic()
         client = self._window(kind, subject.client_id, client_quota, now)
         tenant = self._window(kind, subject.tenant.tenant_id, tenant_quota, now)
-        passes = (client is None or client.count < client.quota.amount) and (
-            tenant is None or tenant.count < tenant.quota.amount
-        )
-        if passes:
-            # Counted only now: a call that one counter refuses must not use up the other.
-            if client is not None:
-                client.count += 1
-            if tenant is not None:
-                tenant.count += 1
+        if self.shared is None or (passes := await self.shared.charge(kind, _owned(subject, client, tenant))) is None:
+            passes = _charge_here(client, tenant)
+        else:
+            now = self._clock.monotonic()
         headers = (policy_header(client_quota, tenant_quota), _standing_header(client, tenant, now))
         if passes:
             return Allowance(headers)
@@ -78,14 +84,19 @@ class QuotaService:
 
         Each has `limit`, `window_seconds`, `remaining` and `resets_in_seconds`; null where nothing is limited.
         """
-        now = self._clock.monotonic()
-        kinds: tuple[QuotaKind, ...] = ("token", "api")
+        return {kind: await self._states(kind, subject) for kind in ("token", "api")}
+
+    async def _states(self, kind: QuotaKind, subject: QuotaSubject) -> dict[str, dict[str, int] | None]:
+        now, limits, tenant_id = self._clock.monotonic(), self._limits, subject.tenant.tenant_id
+        client_quota, tenant_quota = limits.for_client(kind, subject), limits.for_tenant(kind, subject)
+        if self.shared is not None:
+            client = self._window(kind, subject.client_id, client_quota, now)
+            tenant = self._window(kind, tenant_id, tenant_quota, now)
+            await self.shared.look(kind, _owned(subject, client, tenant))
+            now = self._clock.monotonic()
         return {
-            kind: {
-                "client": self._state(kind, subject.client_id, self._limits.for_client(kind, subject), now),
-                "tenant": self._state(kind, subject.tenant.tenant_id, self._limits.for_tenant(kind, subject), now),
-            }
-            for kind in kinds
+            "client": self._state(kind, subject.client_id, client_quota, now),
+            "tenant": self._state(kind, tenant_id, tenant_quota, now),
         }
 
     def _state(self, kind: QuotaKind, key: str, quota: Quota | None, now: float) -> dict[str, int] | None:
@@ -112,12 +123,18 @@ class QuotaService:
         if not self._failures.is_on:
             return ALLOWED
         clock = self._clock
-        return self._failures.failed(address, client_id, now=clock.monotonic(), now_ms=clock.now_ms())
+        now, now_ms = clock.monotonic(), clock.now_ms()
+        counts, seconds_left = self._failures.count(address, client_id, now=now)
+        if self.shared is not None:
+            counts, seconds_left = await self.shared.failed(address, client_id) or (counts, seconds_left)
+        return self._failures.judge((address, client_id), counts, seconds_left=seconds_left, now=now, now_ms=now_ms)
 
     async def authenticated(self, address: str, client_id: str) -> None:
         """A right secret came: what failed before for this address and client no longer counts."""
         if self._failures.is_on:
             self._failures.forgive(address, client_id, now=self._clock.monotonic())
+            if self.shared is not None:
+                self.shared.forgive(address, client_id)
 
     def take_flood(self, *, finished_only: bool = True) -> FloodSummary | None:
         """The refusals by 429 of the minute that is over, for one audit record; with False also of the current one.
@@ -125,6 +142,24 @@ class QuotaService:
         To be asked once a second, and with False once at stop.
         """
         return self._failures.take_flood(now=self._clock.monotonic(), finished_only=finished_only)
+
+
+def _owned(subject: QuotaSubject, client: Window | None, tenant: Window | None) -> dict[str, Window]:
+    named = ((subject.client_id, client), (subject.tenant.tenant_id, tenant))
+    return {whose: window for whose, window in named if window is not None}
+
+
+def _charge_here(client: Window | None, tenant: Window | None) -> bool:
+    """Count one call where neither window is full: what one refuses must not use up the other."""
+    if (client is not None and client.count >= client.quota.amount) or (
+        tenant is not None and tenant.count >= tenant.quota.amount
+    ):
+        return False
+    if client is not None:
+        client.count += 1
+    if tenant is not None:
+        tenant.count += 1
+    return True
 
 
 def _standing_header(client: Window | None, tenant: Window | None, now: float) -> Header:

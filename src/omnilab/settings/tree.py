@@ -87,6 +87,9 @@ class Settings:
     """Tokens for all clients of one tenant, likewise."""
     tenant_api_quota: str | None = "12000/minute"
     """API calls of all clients of one tenant, likewise."""
+    redis_url: str | None = field(default=None, repr=False)
+    """`redis://…` or `rediss://…` of a Redis or Valkey in which all workers of all nodes count quotas together; `off` =
+    every worker counts by itself (the default). May hold a password: never printed."""
     audit_retention_days: int | None = None
     """Audit records older than this are let go of once an hour; `off` = kept for ever (the default)."""
     key_rotation_days: int | None = 90

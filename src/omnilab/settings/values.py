@@ -86,6 +86,17 @@ def database_url(text: str) -> str:
     raise ValueError("must be sqlite:///path/to/file.db or postgresql://user@host/database")
 
 
+def _redis_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for a bad port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("must be like redis://host:6379/0 (rediss:// with TLS) or off")
+    return text
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     networks: list[Network] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -136,6 +147,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "client_api_quota": _quota,
     "tenant_token_quota": _quota,
     "tenant_api_quota": _quota,
+    "redis_url": _or_off(_redis_url),
     "audit_retention_days": _number(1, 36_500, may_be_off=True),
     "key_rotation_days": _number(1, 3650, may_be_off=True),
     "secret_max_age_days": _number(1, 3650, may_be_off=True),

@@ -27,8 +27,16 @@ FEED_LAG_SECONDS = Metric("omnilab_feed_lag_seconds", "gauge", "Time since the c
 SECRET_EXPIRY_WARNINGS = Metric(
     "omnilab_secret_expiry_warnings", "counter", "Warnings given 30, 7 and 1 days before a secret expires."
 )
+QUOTA_STORE_DOWN = Metric(
+    "omnilab_quota_store_down",
+    "gauge",
+    "1 while a worker counts quotas by itself because the shared store does not answer.",
+)
+QUOTA_STORE_ABSENCES = Metric(
+    "omnilab_quota_store_absences", "counter", "How often a worker found the shared store of quotas away."
+)
 
-FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS)
+FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS, QUOTA_STORE_DOWN, QUOTA_STORE_ABSENCES)
 
 #: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
