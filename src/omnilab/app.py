@@ -173,6 +173,7 @@ class Platform(Installation):
 
     async def _prune_changes(self) -> None:
         while True:
+            await self.audit.prepare_months()
             await asyncio.sleep(_PRUNE_SECONDS)
             await self.db.write(lambda tx: prune_changes(tx, self.clock.now_ms()))
             await self.revoked_tokens.sweep(self.db)

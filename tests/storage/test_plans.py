@@ -15,11 +15,14 @@ from tests.harness import Omnilab
 # What has a row for each booking, record, secret or answer. The other tables have a row for each thing provisioned.
 GROWING = ("audit_records", "bookings", "slots", "idempotency_records", "revoked_tokens", "changes", "help_feedback")
 
+# Never run on SQLite, which has no partitions; they go by the index of each partition.
+POSTGRESQLS_OWN = ("omnilab.audit.store.months",)
+
 
 def statements() -> dict[str, Statement]:
     found = {}
     for module in pkgutil.walk_packages(omnilab.__path__, "omnilab."):
-        if "migrations" in module.name or module.name.endswith("__main__"):
+        if "migrations" in module.name or module.name.endswith("__main__") or module.name in POSTGRESQLS_OWN:
             continue
         if "store" in module.name or ".storage" in module.name:
             for name, value in vars(importlib.import_module(module.name)).items():

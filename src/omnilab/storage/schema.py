@@ -11,11 +11,15 @@ from sqlalchemy import Column, MetaData, Table, Text, select
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Reader
+from omnilab.storage.installation import find_value
 from omnilab.storage.sqlite_files import WriteTurn, connect, sqlite_path
 from omnilab.storage.statement import Statement
 
 # The newest migration. A test holds it equal to what Alembic finds in the folder.
-HEAD = "0005"
+HEAD = "0008"
+
+# The name in `installation` under which migrations say which is the oldest program that may serve their schema.
+SERVES_FROM = "schema_serves_from"
 
 _alembic_version = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
 _REVISION = Statement(select(_alembic_version.c.version_num))
@@ -47,12 +51,17 @@ def upgrade(url: str) -> None:
 
 
 async def check_schema(reader: Reader) -> None:
-    """Raises SchemaError unless the database has exactly this program's schema."""
+    """Raises SchemaError unless this program may serve the database as it is.
+
+    That is its own schema, or a newer one that says that programs of this one may serve it too: so old and new nodes
+    run side by side while a release goes out, and an old one that has to start again can.
+    """
     try:
         row = await reader.fetch_one(_REVISION)
+        serves_from = None if row is None or row[0] <= HEAD else await find_value(reader, SERVES_FROM)
     except UnavailableError:
-        row = None
+        row = serves_from = None
     if row is None:
         raise SchemaError("the database is not initialised: run `omnilab init`")
-    if row[0] != HEAD:
+    if row[0] != HEAD and (serves_from is None or serves_from > HEAD):
         raise SchemaError(f"the database's schema is {row[0]}, this program needs {HEAD}: run `omnilab init`")

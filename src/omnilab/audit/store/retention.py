@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import bindparam, delete
 
 from omnilab.audit.model.walk import Cut
@@ -25,5 +27,11 @@ _MOVE_ON = (
 async def cut_chain(tx: Transaction, chain_id: str, cut: Cut, now_ms: int) -> int:
     """Remove the chain's records up to the cut and write the cut down. Returns how many were removed."""
     removed = await tx.execute(_REMOVE, chain_id, cut.position)
-    await tx.insert_rows(audit_cuts, [(chain_id, cut.position, cut.link, cut.seal, now_ms)], suffix=_MOVE_ON)
+    await mark_cuts(tx, [(chain_id, cut)], now_ms)
     return removed
+
+
+async def mark_cuts(tx: Transaction, cuts: Sequence[tuple[str, Cut]], now_ms: int) -> None:
+    """Write down where chains are cut, in place of earlier cuts. `now_ms`: milliseconds since 1970 UTC."""
+    rows = [(chain_id, cut.position, cut.link, cut.seal, now_ms) for chain_id, cut in cuts]
+    await tx.insert_rows(audit_cuts, rows, suffix=_MOVE_ON)

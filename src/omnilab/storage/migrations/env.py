@@ -1,4 +1,4 @@
-"""Alembic's entry: run the migrations over one connection, in one transaction."""
+"""Alembic's entry: run the migrations over one connection; on SQLite all in one transaction."""
 
 from __future__ import annotations
 
@@ -26,21 +26,27 @@ def _by_bytes(_type: Text, _compiler: object, **_options: Any) -> str:
     return 'TEXT COLLATE "C"'
 
 
-def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+def _run(connection: Connection, *, each_apart: bool) -> None:
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=each_apart)
     with context.begin_transaction():
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
-            # A migration that has to wait for a table makes every later query of it wait behind it: give up soon.
-            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.run_migrations()
+
+
+def _run_on_postgresql(connection: Connection) -> None:
+    """Each migration in its own transaction: what takes long must not hold what it locked before."""
+    # Both for the whole session. A migration that has to wait for a table makes every later query of it wait behind
+    # it: give up soon.
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text(f"SELECT pg_advisory_lock({_UPGRADE_LOCK})"))
+    connection.commit()
+    _run(connection, each_apart=True)
 
 
 async def _over_asyncpg(dsn: str) -> None:
     connect = partial(asyncpg.connect, dsn)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.run_sync(_run)
+        await connection.run_sync(_run_on_postgresql)
         await connection.commit()
     await engine.dispose()
 
@@ -50,7 +56,7 @@ assert url is not None
 if url.startswith("sqlite:"):
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
-        _run(connection)
+        _run(connection, each_apart=False)
     engine.dispose()
 else:
     asyncio.run(_over_asyncpg(url))
