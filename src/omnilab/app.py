@@ -30,8 +30,10 @@ from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
 from omnilab.quotas.shared import SharedWindows
 from omnilab.settings import Settings
+from omnilab.storage.backups import AWAITS_RECONCILE
 from omnilab.storage.changes import Change, ChangeFeed, prune_changes
 from omnilab.storage.database import Database
+from omnilab.storage.installation import find_value
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.metric_names import (
     FEED_LAG_SECONDS,
@@ -265,6 +267,9 @@ def _follow(
         await revoked_tokens.apply(changes)
 
     async def apply_all() -> None:
+        if await find_value(db, AWAITS_RECONCILE) is not None:
+            # It was put in place of the one this process knew; until it is reconciled nobody may decide from it.
+            raise UnavailableError("the database was restored and is not reconciled: run omnilab db reconcile")
         await snapshot.apply_all()
         await keyring.load()
         await revoked_tokens.load()

@@ -25,7 +25,8 @@ from omnilab.errors import ProvisioningError, UnavailableError
 from omnilab.feedback.service import FeedbackService
 from omnilab.settings import Settings
 from omnilab.storage import schema
-from omnilab.storage.database import Database, Transaction
+from omnilab.storage.backups import AWAITS_RECONCILE
+from omnilab.storage.database import Database, Reader, Transaction
 from omnilab.storage.idempotency import IdempotencyStore
 from omnilab.storage.installation import find_value, set_value
 from omnilab.storage.opening import missing_file, open_database
@@ -67,10 +68,10 @@ class Installation:
             await self.db.close()
 
 
-async def open_installation(settings: Settings, *, clock: Clock | None = None) -> Installation:
-    """Open an initialised installation.
+async def open_installation(settings: Settings, *, clock: Clock | None = None, restored: bool = False) -> Installation:
+    """Open an initialised installation; `restored`: also one that was restored and is not reconciled yet.
 
-    Raises ProvisioningError `not_initialised` or `master_key_wrong`, and UnavailableError.
+    Raises ProvisioningError `not_initialised`, `master_key_wrong` or `reconcile_first`, and UnavailableError.
     """
     clock = clock or SystemClock()
     master_key = _master_key(settings)
@@ -80,6 +81,8 @@ async def open_installation(settings: Settings, *, clock: Clock | None = None) -
     await db.start()
     try:
         settings = await _as_installed(settings, db)
+        if not restored:
+            await refuse_restored(db)
         pepper, chain_key = await _open_keys(db, master_key)
         return _wire(settings, db, clock=clock, keys=(master_key, pepper, chain_key))
     except BaseException:
@@ -105,6 +108,18 @@ async def _as_installed(settings: Settings, db: Database) -> Settings:
     if environment != settings.environment:
         raise _other_environment(environment, settings.environment)
     return _with_issuer(settings, await find_value(db, "issuer"))
+
+
+async def refuse_restored(reader: Reader) -> None:
+    """Raises ProvisioningError `reconcile_first` for a database that was restored: what was revoked since its backup
+    would come to life again."""
+    if await find_value(reader, AWAITS_RECONCILE) is not None:
+        raise ProvisioningError(
+            "reconcile_first",
+            "This database was restored from a backup, and what was revoked since would come to life again. Run "
+            "omnilab db reconcile --export FILE (the newest audit export kept elsewhere), or, where there is none, "
+            "omnilab db reconcile --revoke-all-since TIME.",
+        )
 
 
 def _with_issuer(settings: Settings, issuer: str | None) -> Settings:

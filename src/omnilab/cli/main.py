@@ -27,6 +27,7 @@ NOUNS = {
     "contacts": "One contact's personal data.",
     "audit": "Why a request was answered as it was.",
     "keys": "Signing keys.",
+    "db": "The database as a whole: schema, copies, backups, restoring.",
     "feedback": "What readers say of the help centre.",
     "api": "For integrators: call the API with your own credentials.",
 }

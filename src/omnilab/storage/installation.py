@@ -19,6 +19,11 @@ async def find_value(reader: Reader, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+async def remove_value(tx: Transaction, name: str) -> None:
+    """Take a value away; one that is not there is no error."""
+    await tx.execute(_REMOVE, name)
+
+
 async def set_value(tx: Transaction, name: str, value: str) -> None:
     """Put a value under a name, replacing what was there."""
     await tx.execute(_REMOVE, name)

@@ -29,23 +29,47 @@ class SchemaError(Exception):
     """The database's schema is not the one this program was written for; the text says what to do."""
 
 
-def upgrade(url: str) -> None:
-    """Run all missing migrations. Safe to call again, and from two processes at once: writers take turns."""
+def upgrade(url: str, revision: str = "head") -> None:
+    """Run all missing migrations, or those up to one. Safe to call again, and from two processes at once: writers take
+    turns. Raises SchemaError for a revision that there is not."""
+    _run(url, "upgrade", revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take migrations back down to one. Raises SchemaError for a revision that there is not."""
+    _run(url, "downgrade", revision)
+
+
+def revisions() -> list[str]:
+    """The names of all migrations, oldest first."""
+    folder = Path(__file__).parent / "migrations" / "versions"
+    return sorted(path.name.partition("_")[0] for path in folder.glob("[0-9]*.py"))
+
+
+def pending(revision: str | None) -> list[str]:
+    """The migrations that a database at this revision lacks."""
+    return [each for each in revisions() if revision is None or each > revision]
+
+
+def _run(url: str, verb: str, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - 40 ms and 8 MB that only this needs
     from alembic.config import Config  # noqa: PLC0415
 
+    if revision != "head" and revision not in revisions():
+        raise SchemaError(f"there is no revision {revision[:20]!r}; there are {', '.join(revisions())}")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    run = getattr(command, verb)
     if not url.startswith("sqlite:"):
-        command.upgrade(config, "head")
+        run(config, revision)
         return
     path = sqlite_path(url)
     connect(path, writable=True).close()
     turn = WriteTurn(path)
     try:
         with turn:
-            command.upgrade(config, "head")
+            run(config, revision)
     finally:
         turn.close()
 

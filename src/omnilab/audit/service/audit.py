@@ -139,6 +139,10 @@ class AuditService(Inquiry):
             await self.record(record)
         return result
 
+    async def has(self, request_id: str) -> bool:
+        """Whether a request left any record."""
+        return bool(await self._all.find(request_id))
+
     async def prepare_months(self) -> list[str]:
         """Make the tables that the records of the months to come will lie in; see `Retention.prepare`."""
         return await Retention(self._db, self._key, self._clock).prepare()

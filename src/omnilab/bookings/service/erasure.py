@@ -16,7 +16,7 @@ from omnilab.audit.model import Actor, AuditRecord
 from omnilab.audit.service import AuditService
 from omnilab.bookings.model.booking import HOLDING
 from omnilab.bookings.service.calls import contact_mark
-from omnilab.bookings.store import BookingWriter
+from omnilab.bookings.store import BookingReader, BookingWriter
 from omnilab.clock import Clock
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.idempotency import forget_answers
@@ -40,6 +40,14 @@ class ContactErasure:
         self._clock = clock
         self._audit = audit
         self._ids = ids
+
+    async def find_marked(self, tenant_id: str, contact_key: bytes, mark: str) -> list[str]:
+        """The contacts of a tenant whose mark in the audit is this one: one, or none. Reads all of its bookings."""
+        found: set[str] = set()
+        async for page in BookingReader(self._db, tenant_id).pages():
+            names = {booking.external_id for booking in page}
+            found |= {name for name in names if contact_mark(contact_key, name) == mark}
+        return sorted(found)
 
     async def erase(self, order: ErasureOrder, *, actor: Actor) -> dict[str, str | int]:
         """Remove all that is kept of a contact; also one nobody knows leaves a record. Raises UnavailableError."""

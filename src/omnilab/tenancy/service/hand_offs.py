@@ -20,7 +20,7 @@ from omnilab.tenancy.service.finding import get_client
 from omnilab.tenancy.service.means import Means, Note
 from omnilab.tenancy.service.rights import of_client
 from omnilab.tenancy.store.clients import ClientDirectory
-from omnilab.tenancy.store.hand_offs import HandOffStore, find_hand_off, prune_hand_offs
+from omnilab.tenancy.store.hand_offs import HandOffStore, end_all_hand_offs, find_hand_off, prune_hand_offs
 from omnilab.tenancy.store.secrets import SecretStore
 
 PATH = "/hand-off"
@@ -94,6 +94,21 @@ class HandOffs:
         shown = client_document(owner, self._means.place)
         kept = {name: shown[name] for name in ("audience", "base_url", "token_url")}
         return draft.issued.document() | {"expires_at": rfc3339(draft.secret.expires_at)} | kept
+
+    async def end(self, hand_off_id: str) -> bool:
+        """End a link without making a secret: it was opened before. False where there is none that can be opened."""
+        now_ms = self._means.clock.now_ms()
+
+        async def unit(tx: Transaction) -> bool:
+            found = await find_hand_off(tx, hand_off_id)
+            return found is not None and await HandOffStore(tx, found.tenant_id).open(hand_off_id, "", now_ms)
+
+        return await self._means.db.write(unit)
+
+    async def end_all(self) -> int:
+        """End every link that has not been opened. Returns how many."""
+        now_ms = self._means.clock.now_ms()
+        return await self._means.db.write(lambda tx: end_all_hand_offs(tx, now_ms))
 
     async def prune(self) -> None:
         """Forget links that ended long ago."""

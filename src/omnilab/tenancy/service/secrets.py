@@ -106,6 +106,11 @@ class Secrets:
         client = await get_client(self._means.db, client_id)
         return secret_document(client, secret, note.now_ms) | {"changed": changed}
 
+    async def list_unrevoked(self) -> list[tuple[str, str]]:
+        """Client id and secret id of every credential that is not revoked, across tenants."""
+        found = await list_all_digests(self._means.db)
+        return [(row.client_id, row.secret_id) for row in found.values() if row.revoked_at is None]
+
     async def clear_exposed(self, client_id: str, secret_id: str, *, reason: str, actor: Actor) -> Document:
         """Take back the mark that a secret was seen where it must not be; the reason goes on record."""
         note = self._means.note(actor)

@@ -24,6 +24,9 @@ _OPEN = Statement(
     "of_tenant",
     "wanted",
 )
+_END_ALL = Statement(
+    update(hand_offs).where(_COLUMNS.opened_at.is_(None)).values(opened_at=bindparam("now_ms")), "now_ms"
+)
 _PRUNE = Statement(delete(hand_offs).where(_COLUMNS.expires_at < bindparam("before")), "before")
 
 
@@ -31,6 +34,11 @@ async def find_hand_off(reader: Reader, hand_off_id: str) -> HandOff | None:
     """The link with this id, whosever it is."""
     row = await reader.fetch_one(_FIND, hand_off_id)
     return None if row is None else HandOff(*row)
+
+
+async def end_all_hand_offs(tx: Transaction, now_ms: int) -> int:
+    """End every link that has not been opened, across tenants: for operators' doors only. Returns how many."""
+    return await tx.execute(_END_ALL, now_ms)
 
 
 async def prune_hand_offs(tx: Transaction, before_ms: int) -> int:
