@@ -34,11 +34,16 @@ from omnilab.storage.backups import AWAITS_RECONCILE
 from omnilab.storage.changes import Change, ChangeFeed, prune_changes
 from omnilab.storage.database import Database
 from omnilab.storage.installation import find_value
+from omnilab.storage.opening import open_database
+from omnilab.storage.replica import ReplicaReader
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.metric_names import (
+    FEED_FAILURES,
     FEED_LAG_SECONDS,
     QUOTA_STORE_ABSENCES,
     QUOTA_STORE_DOWN,
+    REPLICA_FALLBACKS,
+    REPLICA_READS,
     SECRET_EXPIRY_WARNINGS,
     SNAPSHOT_CLIENTS,
 )
@@ -71,6 +76,14 @@ _DAY_MS = 86_400_000
 _KEYS_LOOKED_AT_SECONDS = 600
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica of the database, and how it is read."""
+
+    database: Database
+    reader: ReplicaReader
+
+
 @dataclass(kw_only=True)
 class Platform(Installation):
     """One opened installation with all that serving needs."""
@@ -87,7 +100,8 @@ class Platform(Installation):
     access_log: AccessLog | None = None
     metrics: Metrics | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _told_absences: int = 0
+    replica: Replica | None = None
+    _told: dict[str, int] = field(default_factory=dict)
 
     async def start_serving(self) -> None:
         """Load keys and snapshot, then follow the feed. Raises UnavailableError."""
@@ -96,6 +110,9 @@ class Platform(Installation):
         await self.audit.start()
         if self.quotas.shared is not None:
             await self.quotas.shared.server.start()
+        if self.replica is not None:
+            await self.replica.database.start()
+            self.bookings.lists = self.replica.reader
         forever = (
             self.feed.run,
             self.secret_use.run,
@@ -124,6 +141,8 @@ class Platform(Installation):
         finally:
             if self.quotas.shared is not None:
                 await self.quotas.shared.server.close()
+            if self.replica is not None:
+                await self.replica.database.close()
             await super().close()
             if self.access_log is not None:
                 self.access_log.flush()
@@ -135,15 +154,19 @@ class Platform(Installation):
             if self.metrics is not None:
                 self.metrics.set(SNAPSHOT_CLIENTS, len(self.snapshot))
                 self.metrics.set(FEED_LAG_SECONDS, self.feed.lag_seconds())
-                self._tell_of_quota_store(self.metrics)
+                self._tell_of_others(self.metrics)
 
-    def _tell_of_quota_store(self, metrics: Metrics) -> None:
-        if self.quotas.shared is None:
-            return
-        server = self.quotas.shared.server
-        metrics.set(QUOTA_STORE_DOWN, float(server.is_away))
-        metrics.add(QUOTA_STORE_ABSENCES, server.absences - self._told_absences)
-        self._told_absences = server.absences
+    def _tell_of_others(self, metrics: Metrics) -> None:
+        """Count what the servers beside this process did since a second ago."""
+        counted = {FEED_FAILURES: self.feed.failures}
+        if self.quotas.shared is not None:
+            metrics.set(QUOTA_STORE_DOWN, float(self.quotas.shared.server.is_away))
+            counted[QUOTA_STORE_ABSENCES] = self.quotas.shared.server.absences
+        if self.replica is not None:
+            counted |= {REPLICA_READS: self.replica.reader.reads, REPLICA_FALLBACKS: self.replica.reader.fallbacks}
+        for metric, so_far in counted.items():
+            metrics.add(metric, so_far - self._told.get(metric.name, 0))
+            self._told[metric.name] = so_far
 
     def _record_flood(self, *, finished_only: bool = True) -> None:
         """One record for a minute's failed authentications beyond the bound, instead of one for each."""
@@ -241,6 +264,7 @@ def _wire(opened: Installation) -> Platform:
         guard=guard,
         gate=Gate(guard, quotas, standings=snapshot),
         feed=_follow(db, clock, snapshot, keyring, revoked_tokens),
+        replica=_replica(settings, db, clock),
     )
 
 
@@ -288,6 +312,13 @@ def _limits(settings: Settings) -> QuotaLimits:
         failed_per_client_per_minute=settings.failed_authentications_per_client_per_minute,
         failed_per_address_per_minute=settings.failed_authentications_per_address_per_minute,
     )
+
+
+def _replica(settings: Settings, db: Database, clock: Clock) -> Replica | None:
+    if settings.replica_url is None:
+        return None
+    database = open_database(settings.replica_url)
+    return Replica(database, ReplicaReader(db, database, clock))
 
 
 def _shared_windows(opened: Installation) -> SharedWindows | None:

@@ -69,6 +69,19 @@ class PostgreSQL:
             time.sleep(0.02)
         raise AssertionError("PostgreSQL did not start")
 
+    def replica(self, directory: Path) -> PostgreSQL:
+        """A streaming replica in a directory of its own, not started yet."""
+        copy = PostgreSQL.__new__(PostgreSQL)
+        copy.directory, copy.port = directory / "cluster", free_port()
+        copy._programs, copy._names, copy._process, copy._as = self._programs, self._names, None, self._as
+        if self._as:
+            directory.chmod(0o711)
+            copy.directory.mkdir(mode=0o700)
+            os.chown(copy.directory, self._as["user"], self._as["group"])
+        source = ["--host", "127.0.0.1", "--port", str(self.port), "--username", "omnilab", "--write-recovery-conf"]
+        copy._run("pg_basebackup", "--pgdata", str(copy.directory), "--checkpoint", "fast", "--no-sync", *source)
+        return copy
+
     def create_database(self, template: str = "template1") -> str:
         """A new database; its URL."""
         name = f"test_{next(self._names)}"

@@ -118,6 +118,8 @@ class _Reading:
             self._report(self._name("docs_banner_url"), f"needs a text: set {PREFIX}DOCS_BANNER_TEXT as well")
         read |= self._addresses(development)
         read |= self._database()
+        if read["replica_url"] and str(read["database_url"]).startswith("sqlite:"):
+            self._report(self._name("replica_url"), f"needs PostgreSQL: set {PREFIX}DATABASE_URL as well")
         read["master_key_path"] = self._master_key_path(development, read["data_directory"])
         read["master_key"] = self._master_key(development, read["data_directory"], make=make_master_key)
         if self.problems:

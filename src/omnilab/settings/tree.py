@@ -87,6 +87,9 @@ class Settings:
     """Tokens for all clients of one tenant, likewise."""
     tenant_api_quota: str | None = "12000/minute"
     """API calls of all clients of one tenant, likewise."""
+    replica_url: str | None = field(default=None, repr=False)
+    """`postgresql://…` of a streaming replica that lists of bookings are read from; `off` = none (the default). No list
+    is older for it: what the replica has not replayed yet is read from the database itself. Never printed."""
     redis_url: str | None = field(default=None, repr=False)
     """`redis://…` or `rediss://…` of a Redis or Valkey in which all workers of all nodes count quotas together; `off` =
     every worker counts by itself (the default). May hold a password: never printed."""

@@ -86,6 +86,12 @@ def database_url(text: str) -> str:
     raise ValueError("must be sqlite:///path/to/file.db or postgresql://user@host/database")
 
 
+def _replica_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be postgresql://user@host/database or off")
+    return text
+
+
 def _redis_url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -147,6 +153,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "client_api_quota": _quota,
     "tenant_token_quota": _quota,
     "tenant_api_quota": _quota,
+    "replica_url": _or_off(_replica_url),
     "redis_url": _or_off(_redis_url),
     "audit_retention_days": _number(1, 36_500, may_be_off=True),
     "key_rotation_days": _number(1, 3650, may_be_off=True),

@@ -35,8 +35,22 @@ QUOTA_STORE_DOWN = Metric(
 QUOTA_STORE_ABSENCES = Metric(
     "omnilab_quota_store_absences", "counter", "How often a worker found the shared store of quotas away."
 )
+REPLICA_READS = Metric("omnilab_replica_reads", "counter", "Lists of bookings read from the replica.")
+REPLICA_FALLBACKS = Metric(
+    "omnilab_replica_fallbacks", "counter", "Lists read from the primary because the replica lagged or was away."
+)
+FEED_FAILURES = Metric("omnilab_feed_failures", "counter", "Reads of the change feed that failed.")
 
-FIGURES = (SNAPSHOT_CLIENTS, FEED_LAG_SECONDS, SECRET_EXPIRY_WARNINGS, QUOTA_STORE_DOWN, QUOTA_STORE_ABSENCES)
+FIGURES = (
+    SNAPSHOT_CLIENTS,
+    FEED_LAG_SECONDS,
+    FEED_FAILURES,
+    SECRET_EXPIRY_WARNINGS,
+    QUOTA_STORE_DOWN,
+    QUOTA_STORE_ABSENCES,
+    REPLICA_READS,
+    REPLICA_FALLBACKS,
+)
 
 #: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
 DURATION_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

@@ -20,7 +20,7 @@ from omnilab.bookings.store import BookingReader, BookingWriter
 from omnilab.clock import Clock
 from omnilab.crypto.random import new_id
 from omnilab.crypto.sealing import keyed_digest
-from omnilab.storage.database import Database, Transaction
+from omnilab.storage.database import Database, Reader, Transaction
 from omnilab.storage.idempotency import Answer, IdempotencyStore, RepeatableCall, Write, repeatable_call
 from omnilab.storage.statement import Row
 
@@ -84,6 +84,8 @@ class BookingService:
         self._clock = clock
         self._audit = audit
         self._idempotency = idempotency
+        #: Where the API's lists are read from: the database itself, or a replica that is as fresh.
+        self.lists: Reader = db
 
     async def list_bookings(self, tenant_id: str, query: ListQuery) -> tuple[list[Row], int]:
         """One page of a contact's bookings as rows in the order of `Booking`, and the number on all pages.
@@ -98,7 +100,7 @@ class BookingService:
 
     async def fetch(self, origin: CallOrigin, query: ListQuery) -> tuple[list[Row], int]:
         """`list_bookings` for a caller of the API; its record follows within a second."""
-        found = await BookingReader(self._db, origin.tenant_id).list_page(query)
+        found = await BookingReader(self.lists, origin.tenant_id).list_page(query)
         contact = _contact(origin, query.external_id)
         if origin.caller_request_id is None:
             record = _list_record(*origin[2:7]).fill(origin.request_id, self._clock.now_ms(), contact)
