@@ -34,11 +34,15 @@ class Cluster:
 
 
 @contextmanager
-def cluster_in(folder: Path, **settings: str) -> Iterator[Cluster]:
-    """A PostgreSQL whose commits wait for the disk, initialised, with nodes that are not started yet."""
+def cluster_in(folder: Path, *, place: Path | None = None, **settings: str) -> Iterator[Cluster]:
+    """A PostgreSQL whose commits wait for the disk, initialised, with nodes that are not started yet.
+
+    place: where its files lie; by default in a directory of its own.
+    """
     # Not in pytest's own folders: those are closed to the user that PostgreSQL runs as.
-    place = tempfile.TemporaryDirectory(prefix="omnilab-cluster-")
-    postgresql = PostgreSQL(Path(place.name)).start()
+    own = tempfile.TemporaryDirectory(prefix="omnilab-cluster-")
+    # A small log, so that a small disk is enough.
+    postgresql = PostgreSQL(place or Path(own.name), max_wal_size="96MB", min_wal_size="32MB").start()
     try:
         url = postgresql.create_database()
         (folder / "operator").mkdir()
@@ -47,7 +51,7 @@ def cluster_in(folder: Path, **settings: str) -> Iterator[Cluster]:
         yield Cluster(postgresql, url, operator, nodes)
     finally:
         postgresql.remove()
-        place.cleanup()
+        own.cleanup()
 
 
 def _member(operator: Omnilab, folder: Path, **settings: str) -> Omnilab:

@@ -30,7 +30,8 @@ def server_programs() -> Path:
 class PostgreSQL:
     """One cluster. `url(name)` names a database of it; `kill`, `start` and `stop` are what can happen to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self._settings = settings
         self.directory = directory / "cluster"
         self.port = free_port()
         self._programs = server_programs()
@@ -54,8 +55,9 @@ class PostgreSQL:
         return f"postgresql://omnilab@127.0.0.1:{self.port}/{name}"
 
     def start(self, **settings: str) -> PostgreSQL:
-        """Start and wait until it answers. `settings`: PostgreSQL's own."""
-        given = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""} | settings
+        """Start and wait until it answers. `settings`: PostgreSQL's own, beside those it was made with."""
+        given = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
+        given |= self._settings | settings
         words = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
         with (self.directory.parent / "postgresql.log").open("ab") as log:
             line = [str(self._programs / "postgres"), "-D", str(self.directory), *words]
@@ -72,7 +74,7 @@ class PostgreSQL:
     def replica(self, directory: Path) -> PostgreSQL:
         """A streaming replica in a directory of its own, not started yet."""
         copy = PostgreSQL.__new__(PostgreSQL)
-        copy.directory, copy.port = directory / "cluster", free_port()
+        copy.directory, copy.port, copy._settings = directory / "cluster", free_port(), self._settings
         copy._programs, copy._names, copy._process, copy._as = self._programs, self._names, None, self._as
         if self._as:
             directory.chmod(0o711)
@@ -104,6 +106,9 @@ class PostgreSQL:
         deadline = time.monotonic() + 10
         while _members(self.directory) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """End it at once, sessions too (a fast shutdown)."""

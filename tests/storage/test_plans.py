@@ -15,8 +15,8 @@ from tests.harness import Omnilab
 # What has a row for each booking, record, secret or answer. The other tables have a row for each thing provisioned.
 GROWING = ("audit_records", "bookings", "slots", "idempotency_records", "revoked_tokens", "changes", "help_feedback")
 
-# Never run on SQLite, which has no partitions; they go by the index of each partition.
-POSTGRESQLS_OWN = ("omnilab.audit.store.months",)
+# Never run on SQLite, which has neither partitions nor replicas; they go by the index of each partition.
+POSTGRESQLS_OWN = ("omnilab.audit.store.months", "omnilab.storage.replica")
 
 
 def statements() -> dict[str, Statement]:

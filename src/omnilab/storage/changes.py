@@ -21,6 +21,8 @@ from omnilab.storage.tables import changes
 
 LEASE_SECONDS = 0.8
 POLL_SECONDS = 0.1
+# Longer than a read takes to fail, so that one that is tried again and again keeps the knowledge alive.
+FAILING_SECONDS = 3.0
 KEPT_MS = 24 * 3600 * 1000
 _PAGE = 1000
 
@@ -104,6 +106,7 @@ class ChangeFeed:
         self._apply_all = apply_all
         self._position = -1
         self._confirmed = float("-inf")
+        self._failed_at = float("-inf")
         self._waiting: SharedFuture | None = None
         self._reader: asyncio.Future[None] | None = None
 
@@ -116,9 +119,14 @@ class ChangeFeed:
         return self._clock.monotonic() - self._confirmed
 
     async def ensure_fresh(self) -> None:
-        """Return at once within the lease, else read the feed now. Raises UnavailableError when that fails."""
-        if self._clock.monotonic() - self._confirmed >= LEASE_SECONDS:
-            await self.catch_up()
+        """Return at once within the lease, else read the feed now. Raises UnavailableError when that fails, and at once
+        where it has just failed: callers of a node that is cut off need not each wait to learn it."""
+        now = self._clock.monotonic()
+        if now - self._confirmed < LEASE_SECONDS:
+            return
+        if now - self._failed_at < FAILING_SECONDS:
+            raise UnavailableError("the database did not answer when the change feed was last read")
+        await self.catch_up()
 
     async def catch_up(self) -> None:
         """Read and apply all changes up to now. Concurrent callers share one read that began after they asked."""
@@ -136,6 +144,7 @@ class ChangeFeed:
             try:
                 await self._read()
             except Exception as error:  # noqa: BLE001 - whatever it is, everyone who waits for this read gets it
+                self._failed_at = self._clock.monotonic()
                 waiting.set_exception(error)
                 waiting.exception()  # seen: a wait that was given up is no "never retrieved" warning
             else:
@@ -157,6 +166,7 @@ class ChangeFeed:
                 await self._apply(found)
                 self._position = found[-1].position
         self._confirmed = asked
+        self._failed_at = float("-inf")
 
     async def run(self) -> None:
         """Follow the feed until cancelled; a failed read is tried again, and meanwhile the lease runs out."""

@@ -21,6 +21,7 @@ from sqlalchemy import Table
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Unit
 from omnilab.storage.group_commit import Batch, settle
+from omnilab.storage.postgresql_reads import ReadConnections
 from omnilab.storage.statement import Row, Statement, insert_arrays_sql
 
 T = TypeVar("T")
@@ -62,27 +63,17 @@ class PostgreSQLDatabase:
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
         self._url = url
-        self._readers = readers
+        self._reads = ReadConnections(url, size=readers, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS)
         self._open_batch: Batch | None = None
         self._wake = asyncio.Event()
         self._closing = False
         self._changed = asyncio.Event()
         self._listener: Connection | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the connections and start the writer. Raises UnavailableError when the database does not answer."""
+        """Start the writer; connections are opened as they are needed."""
         self._loop = asyncio.get_running_loop()
-        try:
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=0,
-                max_size=self._readers,
-                timeout=CONNECT_SECONDS,
-                command_timeout=READ_SECONDS,
-                server_settings={"application_name": "omnilab"},
-            )
-        except (*FAILURES, ValueError) as error:
-            raise UnavailableError(f"the database cannot be opened: {_told(error)}") from error
         self._writer = _Writer(self._url)
         self._task = self._loop.create_task(self._write_batches(), name="omnilab-writer")
 
@@ -92,19 +83,16 @@ class PostgreSQLDatabase:
         self._wake.set()
         await self._task
         await self._writer.close()
+        if self._listening is not None:
+            self._listening.cancel()
         if self._listener is not None:
             self._listener.terminate()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                await self._pool.close()
-        except FAILURES:
-            self._pool.terminate()
+        self._reads.close()
 
     async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
         sql, bound = statement.bind("postgresql", args)
         try:
-            async with self._pool.acquire(timeout=READ_SECONDS) as connection:
-                return [tuple(row) for row in await connection.fetch(sql, *bound)]
+            return [tuple(row) for row in await self._reads.fetch(sql, bound)]
         except FAILURES as error:
             raise UnavailableError(f"a read failed: {_told(error)}") from error
 
@@ -129,21 +117,24 @@ class PostgreSQLDatabase:
 
     async def wait_for_change(self, seconds: float) -> None:
         """Return when another process has announced a change, or after so many seconds. Confirms nothing."""
-        if self._listener is None or self._listener.is_closed():
-            self._listener = await self._listen()
+        is_gone = self._listener is None or self._listener.is_closed()
+        if is_gone and (self._listening is None or self._listening.done()):
+            # Beside the feed: a connection that is long in coming must not keep it from asking.
+            self._listening = self._loop.create_task(self._listen(), name="omnilab-listener")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
         self._changed.clear()
 
-    async def _listen(self) -> Connection | None:
+    async def _listen(self) -> None:
         """A connection that wakes the feed; without one the feed is polled all the same."""
         try:
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, command_timeout=READ_SECONDS)
             await connection.add_listener(CHANGES_CHANNEL, lambda *_: self._changed.set())
         except FAILURES:
-            return None
-        return connection
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        else:
+            self._listener = connection
 
     def _gathering(self) -> Batch:
         """The batch that is still open; a new one wakes the writer."""
@@ -202,6 +193,10 @@ class _Writer:
         try:
             await connection.execute("BEGIN")
             results = await transaction.run()
+        except (OSError, TimeoutError):
+            # Nobody answers: a ROLLBACK would wait for an answer too.
+            connection.terminate()
+            raise
         except BaseException:
             await self._roll_back(connection)
             raise

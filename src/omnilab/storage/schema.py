@@ -75,7 +75,7 @@ def _run(url: str, verb: str, revision: str) -> None:
 
 
 async def check_schema(reader: Reader) -> None:
-    """Raises SchemaError unless this program may serve the database as it is.
+    """Raises SchemaError unless this program may serve the database as it is, and UnavailableError when it is away.
 
     That is its own schema, or a newer one that says that programs of this one may serve it too: so old and new nodes
     run side by side while a release goes out, and an old one that has to start again can.
@@ -83,9 +83,16 @@ async def check_schema(reader: Reader) -> None:
     try:
         row = await reader.fetch_one(_REVISION)
         serves_from = None if row is None or row[0] <= HEAD else await find_value(reader, SERVES_FROM)
-    except UnavailableError:
+    except UnavailableError as error:
+        if not _lacks_table(error):
+            raise
         row = serves_from = None
     if row is None:
         raise SchemaError("the database is not initialised: run `omnilab init`")
     if row[0] != HEAD and (serves_from is None or serves_from > HEAD):
         raise SchemaError(f"the database's schema is {row[0]}, this program needs {HEAD}: run `omnilab init`")
+
+
+def _lacks_table(error: UnavailableError) -> bool:
+    """Whether the database answered, and has no such table: nobody has initialised it."""
+    return getattr(error.__cause__, "sqlstate", None) == "42P01" or "no such table" in str(error.__cause__)
