@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,11 @@ class SmallDisk:
 
     path: Path
 
-    def fill(self, *, leave_bytes: int = 0) -> None:
-        """Take all the space that is left but so much."""
-        left = os.statvfs(self.path)
-        size = left.f_bavail * left.f_frsize - leave_bytes
-        with (self.path / "ballast").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, size))
+    def fill(self) -> None:
+        """Take all the space that is left, while others take theirs."""
+        with (self.path / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(65_536))
 
     def empty(self) -> None:
         (self.path / "ballast").unlink()
