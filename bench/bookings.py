@@ -23,7 +23,7 @@ def lists(rounds: int, seconds: float) -> Iterator[Row]:
     with ours(small) as program:
         tokens = tokens_of(small, program.port)
     three, fifty = list_requests(small, tokens), list_requests(small, tokens, fifty=True)
-    tenants = _tenant_ids(small, tokens)
+    tenants = tenants_file(small, tokens)
     for _ in range(rounds):
         with ours(small) as program:
             rates["ours, 3"].append(rate_of(program, "", three, seconds))
@@ -43,7 +43,7 @@ def lists(rounds: int, seconds: float) -> Iterator[Row]:
     yield Row("verification from cache adds to a list", added, "%", 10, at_least=False)
 
 
-def _tenant_ids(made: Installation, tokens: dict[str, str]) -> str:
+def tenants_file(made: Installation, tokens: dict[str, str]) -> str:
     """A file that tells the floor the tenant of each Authorization header."""
     with sqlite3.connect(made.database) as database:
         ids = dict(database.execute("SELECT tenant, tenant_id FROM tenants"))

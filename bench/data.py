@@ -42,6 +42,11 @@ class Installation:
 
     name: str
     folder: Path
+    url: str = ""
+
+    @property
+    def database_url(self) -> str:
+        return self.url or f"sqlite:///{self.database}"
 
     @property
     def database(self) -> Path:
@@ -50,7 +55,8 @@ class Installation:
     @property
     def environ(self) -> dict[str, str]:
         """Quotas are on, and so high that none is used up."""
-        own = {"DATABASE_URL": f"sqlite:///{self.database}", "LOG_FORMAT": "json"}
+        own = {"DATABASE_URL": self.database_url, "LOG_FORMAT": "json"}
+        own |= {"MASTER_KEY_FILE": str(self.folder / "master.key")} if self.url else {}
         own |= {f"{who}_{what}_QUOTA": "60000000/minute" for who in ("CLIENT", "TENANT") for what in ("TOKEN", "API")}
         return os.environ | {f"OMNILAB_{name}": value for name, value in own.items()}
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import bookings, connections, sdk, tokens
+from bench import bookings, connections, postgresql, sdk, tokens
 from bench.chart import chart
 from bench.contenders import HERE, prepare_peers
 from bench.data import installation
@@ -26,12 +26,26 @@ from bench.figures import Row, summary, table
 RESULTS = HERE / "results"
 DOCUMENT, PICTURE = HERE.parent / "docs/performance.md", HERE.parent / "docs/performance.svg"
 _BEGIN, _END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
-_GROUPS = ("compare", "latency", "costs", "clients", "starts", "lists", "large", "cancels", "connections", "sdk")
+_GROUPS = (
+    "compare",
+    "latency",
+    "costs",
+    "clients",
+    "starts",
+    "lists",
+    "large",
+    "cancels",
+    "connections",
+    "sdk",
+    "postgresql",
+)
+_LARGE = "postgresql-large"
 _NEEDS = {
     "clients": ("tenthousand", "wide"),
     "starts": ("tenthousand", "wide"),
     "large": ("large",),
     "cancels": ("cancels",),
+    _LARGE: ("large",),
 }
 
 
@@ -67,6 +81,8 @@ def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[st
         "cancels": lambda: bookings.cancels(3, seconds),
         "connections": lambda: connections.idle_connections(seconds),
         "sdk": lambda: sdk_rows(500),
+        "postgresql": lambda: postgresql.compare(3, seconds),
+        _LARGE: lambda: postgresql.large(2, seconds),
     }
     for name in wanted:
         began = time.monotonic()
@@ -117,7 +133,7 @@ def with_figures(text: str, document: dict[str, Any], source: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="tokens alone, two short rounds; writes nothing")
-    parser.add_argument("--only", choices=_GROUPS, action="append", help="these groups; writes nothing")
+    parser.add_argument("--only", choices=(*_GROUPS, _LARGE), action="append", help="these groups; writes nothing")
     given = parser.parse_args()
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("bench needs two cores: one for the server, one for the load")

@@ -71,6 +71,8 @@ class Collector:
         self.settlements: list[bool] = []
         self.batches: list[list[str]] = []
 
+    is_one_statement = False
+
     async def write_batch(self, tx: Transaction, items: list[str]) -> None:
         self.batches.append(list(items))
         await tx.insert_rows(installation, [(item, "sink") for item in items])
@@ -126,6 +128,8 @@ def test_a_duplicate_row_is_told_to_its_writer_only(tmp_path: Path) -> None:
 
 def test_a_failing_sink_fails_the_whole_commit_and_later_ones_go_on(tmp_path: Path) -> None:
     class Broken(Collector):
+        is_one_statement = False
+
         async def write_batch(self, tx: Transaction, items: list[str]) -> None:
             if "poison" in items:
                 raise OSError("disk full")

@@ -33,6 +33,12 @@ class Sink(Protocol):
 
     async def write_batch(self, tx: Transaction, items: list[Any]) -> None: ...
 
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether the next `write_batch` will be one `update_and_insert` and nothing else: where it is all there is
+        to a commit, PostgreSQL needs one round trip for it instead of four."""
+        ...
+
     def settled(self, committed: bool | None) -> None:
         """Called after COMMIT (True) or ROLLBACK (False), before anyone learns of it; None: the answer was lost."""
 
@@ -51,6 +57,11 @@ class Transaction(Reader, Protocol):
 
     async def insert_rows(self, table: Table, rows: Sequence[Row], suffix: str = "") -> None:
         """Insert whole rows in the table's column order; `suffix` may be an ON CONFLICT clause."""
+        ...
+
+    async def update_and_insert(self, update: Statement, args: Row, table: Table, rows: Sequence[Row]) -> bool:
+        """Run a change of one row and insert whole rows with it; False, and nothing is done, where there is no such
+        row."""
         ...
 
     def append(self, sink: Sink, item: Any) -> None:

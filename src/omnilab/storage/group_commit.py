@@ -35,6 +35,13 @@ class Batch:
         """In the order in which they run."""
         return self.changes + self.units if self.changes else self.units
 
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether all of it is what one sink writes in one statement."""
+        if self.units or self.changes or len(self.items) != 1:
+            return False
+        return next(iter(self.items)).is_one_statement
+
     def begin(self) -> dict[Sink, list[Any]]:
         """What sinks have to write in one attempt at this commit; units add to it as they run."""
         self._written = {sink: list(items) for sink, items in self.items.items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -22,7 +22,7 @@ from omnilab.errors import UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Unit
 from omnilab.storage.group_commit import Batch, settle
 from omnilab.storage.postgresql_reads import ReadConnections
-from omnilab.storage.statement import Row, Statement, insert_arrays_sql
+from omnilab.storage.statement import Row, Statement, insert_arrays_sql, update_and_insert_sql
 
 T = TypeVar("T")
 Connection: TypeAlias = Any  # asyncpg comes without types
@@ -190,6 +190,8 @@ class _Writer:
     async def _once(self, batch: Batch) -> list[Any]:
         connection = await self._ready()
         transaction = _Transaction(connection, batch)
+        if batch.is_one_statement:
+            return await self._run_to_commit(connection, transaction.run())
         try:
             await connection.execute("BEGIN")
             results = await transaction.run()
@@ -200,13 +202,18 @@ class _Writer:
         except BaseException:
             await self._roll_back(connection)
             raise
+        await self._run_to_commit(connection, connection.execute("COMMIT"))
+        return results
+
+    async def _run_to_commit(self, connection: Connection, last: Awaitable[T]) -> T:
+        """Run what commits. Raises _OutcomeUnknownError where no answer came."""
         try:
-            await connection.execute("COMMIT")
-        except asyncpg.PostgresError:
+            return await last
+        except (asyncpg.PostgresError, UnavailableError):
             raise  # the server has answered: it did not commit
         except Exception as error:
+            connection.terminate()
             raise _OutcomeUnknownError(_told(error)) from error
-        return results
 
     async def _ready(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -293,6 +300,11 @@ class _Transaction:
             await self._connection.execute(insert_arrays_sql(table, suffix), *map(list, zip(*rows, strict=True)))
         except asyncpg.UniqueViolationError as error:
             raise DuplicateRowError(str(error.constraint_name)) from error
+
+    async def update_and_insert(self, update: Statement, args: Row, table: Table, rows: Sequence[Row]) -> bool:
+        sql, bound = update.bind("postgresql", args)
+        joined = update_and_insert_sql(sql, len(bound), table)
+        return _touched(await self._connection.execute(joined, *bound, *map(list, zip(*rows, strict=True)))) > 0
 
     def append(self, sink: Sink, item: Any) -> None:
         self._appended.append((sink, item))

@@ -215,6 +215,12 @@ class _SQLiteTransaction:
         except sqlite3.IntegrityError as error:
             raise DuplicateRowError(str(error)) from error
 
+    async def update_and_insert(self, update: Statement, args: Row, table: Table, rows: Sequence[Row]) -> bool:
+        if await self.execute(update, *args) != 1:
+            return False
+        await self.insert_rows(table, rows)
+        return True
+
     def append(self, sink: Sink, item: Any) -> None:
         self._appended.append((sink, item))
 

@@ -84,6 +84,16 @@ def insert_arrays_sql(table: Table, suffix: str) -> str:
     return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) {suffix}"  # noqa: S608
 
 
+@lru_cache(maxsize=16)
+def update_and_insert_sql(update: str, arguments: int, table: Table) -> str:
+    """An UPDATE with so many arguments and, where it touched a row, the insertion of rows given as arrays behind."""
+    names = ",".join(column.name for column in table.columns)
+    numbered = enumerate(table.columns, arguments + 1)
+    arrays = ",".join(f"${number}::{_array_type(column)}" for number, column in numbered)
+    rows = f"SELECT * FROM unnest({arrays}) WHERE EXISTS (SELECT 1 FROM moved)"  # noqa: S608
+    return f"WITH moved AS ({update} RETURNING 1) INSERT INTO {table.name} ({names}) {rows}"
+
+
 def _array_type(column: Column[Any]) -> str:
     if isinstance(column.type, Text):
         return "text[]"

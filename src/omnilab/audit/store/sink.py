@@ -49,6 +49,10 @@ class AuditSink:
         """When this chain last took a record that is no checkpoint (ms), 0 before its first."""
         return self._head[1]
 
+    @property
+    def is_one_statement(self) -> bool:
+        return self.chain_id is not None
+
     async def write_batch(self, tx: Transaction, items: Sequence[Entry]) -> None:
         """Link the records to the chain and insert them; the head goes with them."""
         started = self.chain_id is not None
@@ -60,10 +64,10 @@ class AuditSink:
         seal = self._key.seal(chain_id, self._started_at, head)
         if not started:
             await tx.insert_rows(audit_chains, [(chain_id, self._started_at, head[0], head[1], seal)])
-        elif await tx.execute(_ADVANCE, head[0], head[1], seal, chain_id) != 1:
+            await tx.insert_rows(audit_records, rows)
+        elif not await tx.update_and_insert(_ADVANCE, (head[0], head[1], seal, chain_id), audit_records, rows):
             self.chain_id = None  # the next commit begins another chain; `verify` will name the lost one
             raise UnavailableError("the head of this process's audit chain is gone from the database")
-        await tx.insert_rows(audit_records, rows)
         self._pending = head
 
     def settled(self, committed: bool | None) -> None:

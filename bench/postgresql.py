@@ -1,0 +1,214 @@
+"""Rows about PostgreSQL beside SQLite: tokens, lists beside their floor, two nodes; and ten million records.
+
+Ours has core 0. PostgreSQL and the load share core 1, so where the load needs all of it the rate says little: the rows
+tell what a request costs ours and PostgreSQL in CPU time too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from bench.bookings import tenants_file
+from bench.contenders import floor, ours
+from bench.data import OMNILAB, Installation, installation, list_requests, tokens_of
+from bench.figures import Row, summary
+from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
+from bench.postgresql_server import Database, postgresql
+from bench.tokens import TOKEN, rate_of
+
+Costs = dict[str, list[float]]
+
+
+def copied(database: Database, name: str) -> Installation:
+    """The installation of this name on PostgreSQL: the one on SQLite, copied by `omnilab db copy`."""
+    made = installation(name)
+    on_postgresql = dataclasses.replace(made, url=database.url(name))
+    if not database.has(name):
+        database.sql("template1", f"CREATE DATABASE {name}")
+        words = [OMNILAB, "db", "copy", "--from", f"sqlite:///{made.database}", "--to", database.url(name)]
+        subprocess.run(words, env=made.environ, check=True, capture_output=True)
+        database.sql(name, "VACUUM ANALYZE")
+    return on_postgresql
+
+
+def compare(rounds: int, seconds: float) -> Iterator[Row]:
+    """Tokens and lists on both engines, the floor of lists, and two nodes beside one."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    costs: Costs = defaultdict(list)
+    with postgresql() as database:
+        small, there = installation("small"), copied(database, "small")
+        tokens, requests = _tokens(there), small.token_requests()
+        three, fifty = list_requests(small, tokens), list_requests(small, tokens, fifty=True)
+        known = tenants_file(small, tokens)
+        for _ in range(rounds):
+            with ours(small) as program:
+                rates["SQLite tokens"].append(rate_of(program, TOKEN, requests, seconds))
+            with ours(there) as program:
+                rates["tokens"].append(_costed(program, database, requests, TOKEN, seconds, costs))
+                rates["3"].append(rate_of(program, "", three, seconds))
+                rates["50"].append(rate_of(program, "", fifty, seconds))
+            with floor("lists_postgresql.py", there.database_url, known, made=there) as program:
+                rates["floor 3"].append(rate_of(program, "", three, seconds))
+                rates["floor 50"].append(rate_of(program, "", fifty, seconds))
+        yield from _compared(rates, costs)
+        yield from _two_nodes(there, requests, seconds)
+
+
+def _tokens(made: Installation) -> dict[str, str]:
+    with ours(made) as program:
+        return tokens_of(made, program.port)
+
+
+def _costed(program: Program, database: Database, requests: Path, path: str, seconds: float, costs: Costs) -> float:
+    """Answers a second, and the CPU µs of ours and of PostgreSQL for each, added to `costs`."""
+    url = f"http://127.0.0.1:{program.port}{path}"
+    wrk(url, requests, seconds=1)
+    before = program.cpu_seconds(), database.program.cpu_seconds()
+    run = wrk(url, requests, seconds=seconds)
+    for name, each, earlier in zip(("ours", "PostgreSQL"), (program, database.program), before, strict=True):
+        costs[name].append((each.cpu_seconds() - earlier) / run.requests * 1e6)
+    return run.rate
+
+
+def _compared(rates: dict[str, list[float]], costs: Costs) -> Iterator[Row]:
+    middle = {name: median(each) for name, each in rates.items()}
+    yield Row("tokens on PostgreSQL, a second", middle["tokens"], "", spread=summary(rates["tokens"])["spread"])
+    note = f"CPU a token: ours {median(costs['ours']):.0f} µs, PostgreSQL {median(costs['PostgreSQL']):.0f} µs"
+    yield Row("tokens on PostgreSQL ÷ on SQLite", middle["tokens"] / middle["SQLite tokens"], "×", 0.9, note=note)
+    for size in ("3", "50"):
+        yield Row(f"lists of {size} on PostgreSQL, a second", middle[size], "", spread=summary(rates[size])["spread"])
+        ratio = middle[size] / middle[f"floor {size}"]
+        yield Row(f"list of {size} on PostgreSQL ÷ its floor", ratio, "×", 0.7, note="uvicorn, raw ASGI, bare asyncpg")
+
+
+def _two_nodes(there: Installation, requests: Path, seconds: float) -> Iterator[Row]:
+    costs: dict[int, list[float]] = defaultdict(list)
+    for _ in range(2):
+        for nodes in (1, 2):
+            with ExitStack() as stack:
+                cores = [SERVER_CORE, LOAD_CORE][:nodes]
+                programs = [stack.enter_context(ours(there, cores=core)) for core in cores]
+                for program in programs:
+                    wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=1)
+                before = sum(each.cpu_seconds() for each in programs)
+                runs = _together(programs, requests, seconds)
+                costs[nodes].append((sum(each.cpu_seconds() for each in programs) - before) / runs * 1e6)
+    note = "2 × CPU a token with one node ÷ with two: PostgreSQL and the load have no core of their own here"
+    yield Row("two nodes ÷ one", 2 * median(costs[1]) / median(costs[2]), "×", 1.7, note=note)
+
+
+def _together(programs: list[Program], requests: Path, seconds: float) -> int:
+    """Load all of them at once; how many requests in all."""
+
+    def load(program: Program) -> int:
+        return wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=seconds, connections=32).requests
+
+    with ThreadPoolExecutor(len(programs)) as pool:
+        return sum(pool.map(load, programs))
+
+
+MILLION = 1_000_000
+RECORDS, MONTHS = 10 * MILLION, 4
+# A record as a token leaves it. Its link is not one: what is measured looks at none but those at the ends of a month.
+_RECORDS = """
+INSERT INTO {table}
+SELECT substr(t, 1, 8) || '-' || substr(t, 9, 4) || '-7' || lpad(to_hex(n % 4096), 3, '0') || '-8000-' ||
+       lpad(to_hex(n), 12, '0'), n, 'ten_' || (n % 5000), CASE WHEN n % 50 = 0 THEN 'refused' ELSE 'granted' END,
+       '{chain}', '{{"request_id":"' || t || '","occurred_at":1790000000000,"tenant_id":"ten_' || (n % 5000) ||
+       '","endpoint":"oauth:token","outcome":"granted","tenant":"seed-' || (n % 5000) || '","client_id":"cli_' ||
+       md5(n::text) || '","secret_id":"sec_' || md5(n::text) || '","address":"192.0.2.7"}}',
+       sha256(n::text::bytea)
+FROM (SELECT n, lpad(to_hex({first} + (n - {begin}) * {step}), 12, '0') AS t
+      FROM generate_series({begin}::bigint, {end}::bigint) AS n) AS made"""
+_MONTH_MS = 30 * 86_400_000
+
+
+def large(rounds: int, seconds: float) -> Iterator[Row]:
+    """Ten million records and five million bookings: a look-up, lists, and a month that goes."""
+    rates: dict[str, list[float]] = defaultdict(list)
+    with postgresql() as database:
+        little = copied(database, "small")
+        there = copied(database, "large")
+        wanted = _with_records(database)
+        for _ in range(rounds):
+            for name, made in (("small", little), ("large", there)):
+                tokens = _tokens(made)
+                with ours(made) as program:
+                    rates[name].append(rate_of(program, "", list_requests(made, tokens), seconds, warm=3))
+        ratio = median(rates["small"]) / median(rates["large"])
+        yield Row("list among 10 thousand ÷ 5 million bookings, PostgreSQL", ratio, "×", 1.2, at_least=False)
+        yield from _shows(there, wanted)
+        yield from _retained(database, there)
+
+
+def _with_records(database: Database) -> list[str]:
+    """Ten million records in months of their own, made once; some of their request ids."""
+    first_ms = 1_700_000_000_000 // _MONTH_MS * _MONTH_MS
+    have = database.sql("large", "SELECT count(*) FROM pg_class WHERE relname LIKE 'audit_records_bench_%'")
+    for month in range(int(have[0][0]), MONTHS):
+        _make_month(database, month, first_ms + month * _MONTH_MS)
+    newest = f"audit_records_bench_{MONTHS - 1}"
+    return [
+        row[0] for row in database.sql("large", f"SELECT request_id FROM {newest} TABLESAMPLE SYSTEM (0.01) LIMIT 50")
+    ]
+
+
+def _make_month(database: Database, month: int, first_ms: int) -> None:
+    """A month's partition, carved out of `before`, with its share of the records in one chain of its own."""
+    share, table = RECORDS // MONTHS, f"audit_records_bench_{month}"
+    numbers = {"begin": month * share + 1, "end": (month + 1) * share, "first": first_ms, "step": _MONTH_MS // share}
+    bounds = [f"{each:012x}" for each in (first_ms, first_ms + _MONTH_MS)]
+    low, high = (f"{each[:8]}-{each[8:]}" for each in bounds)
+    if month == 0:
+        # The records of this installation itself are newer; `before` has none as old as these.
+        database.sql("large", "ALTER TABLE audit_records DETACH PARTITION audit_records_before")
+        database.sql("large", "INSERT INTO audit_records_rest SELECT * FROM audit_records_before")
+    database.sql("large", f"CREATE TABLE {table} (LIKE audit_records)")
+    database.sql("large", _RECORDS.format(table=table, chain=f"chn_bench_{month}", **numbers))
+    database.sql("large", f"ALTER TABLE {table} ADD PRIMARY KEY (request_id, chain_position, tenant_id)")
+    database.sql("large", f"CREATE UNIQUE INDEX {table}_in_chain ON {table} (chain_id, chain_position)")
+    database.sql("large", f"CREATE INDEX ON {table} (tenant_id, request_id) WHERE outcome = 'refused'")
+    database.sql("large", f"ALTER TABLE audit_records ATTACH PARTITION {table} FOR VALUES FROM ('{low}') TO ('{high}')")
+    head = f"('chn_bench_{month}', {first_ms}, {numbers['end']}, {first_ms}, ''::bytea)"
+    database.sql("large", f"INSERT INTO audit_chains VALUES {head}")
+    database.sql("large", f"VACUUM ANALYZE {table}")
+
+
+def _shows(there: Installation, wanted: list[str]) -> Iterator[Row]:
+    """One record by its request id: inside a process that is there, and by the command from its start to its end."""
+    from bench.audit_look_up import look_up  # noqa: PLC0415 - it opens the platform in this process
+
+    found = look_up(there, wanted)
+    yield Row("`audit show` of one of 10 million", median(found) * 1000, "ms", 50, at_least=False, note="the look-up")
+    yield Row(
+        "`omnilab audit show`, the command", _timed(there, "audit", "show", wanted[0]), "s", note="with its start"
+    )
+
+
+def _retained(database: Database, there: Installation) -> Iterator[Row]:
+    """A month goes; the oldest that is left, so each run has one month less, and makes it again first."""
+    before = 1_700_000_000_000 // _MONTH_MS * _MONTH_MS + _MONTH_MS
+    days = int((time.time() * 1000 - before) // 86_400_000)
+    took = _timed(there, "audit", "retain", "--older-than", f"{days}d")
+    left = database.sql("large", "SELECT count(*) FROM pg_class WHERE relname = 'audit_records_bench_0'")
+    if left != [["0"]]:
+        raise RuntimeError("retention let go of nothing")
+    start = _timed(there, "audit", "retain", "--older-than", f"{days}d")
+    note = f"2.5 million records; the command {took:.2f} s, of which {start:.2f} s with nothing to do"
+    yield Row("retention of a month", max(0.0, took - start), "s", 1, at_least=False, note=note)
+
+
+def _timed(there: Installation, *words: str) -> float:
+    began = time.monotonic()
+    done = subprocess.run([OMNILAB, *words, "--json"], env=there.environ, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return time.monotonic() - began
