@@ -11,6 +11,7 @@ NEEDS="
 setup | $PYTHON -c 'import ensurepip, venv'   | python3-venv
 test  | curl --version                        | curl
 test  | ls /usr/lib/postgresql/*/bin/initdb   | postgresql
+test  | command -v openssl                    | openssl
 test  | redis-server --version                | redis-server
 test  | PATH=$PATH:/usr/sbin nginx -v         | nginx-light
 test  | chromium --version                    | chromium

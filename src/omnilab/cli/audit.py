@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from omnilab.audit.model import AuditRecord, Outcome, is_request_id, present, rfc3339
+from omnilab.audit.model.edge import EdgeAnswer, read_edge_id
 from omnilab.audit.model.events import SEVERITIES, Severity
 from omnilab.audit.service import RecordQuery
 from omnilab.cli.audit_text import (
     causes_text,
     decision_text,
+    edge_text,
     events_text,
     examination_text,
     export_text,
@@ -48,6 +51,10 @@ def show(
 ) -> None:
     """Show the decision on one request: each check, what was expected, what came, and what to do."""
     wanted = request_id.strip().lower()
+    edge = read_edge_id(wanted)
+    if edge is not None:
+        run(ctx, partial(_of_edge, wanted, edge), as_json=as_json, people=edge_text)
+        return
     if not is_request_id(wanted):
         raise typer.BadParameter("a request id is a UUIDv7, such as 0190b5e4-8c1a-7d3f-9a2b-3c4d5e6f7a8b")
 
@@ -66,6 +73,23 @@ def show(
         return {**decision, **document}
 
     run(ctx, action, as_json=as_json, people=decision_text)
+
+
+async def _of_edge(wanted: str, edge: EdgeAnswer, session: Session) -> Document:
+    """What is known of a request that the proxy answered: it never reached us, or here is what it left."""
+    records: list[AuditRecord] = []
+    if edge.caller_request_id is not None:
+        records = await session.platform.audit.find_by_caller(edge.caller_request_id, near_ms=edge.at_ms)
+    return {
+        "request_id": wanted,
+        "occurred_at": rfc3339(edge.at_ms),
+        "answered_by": "proxy",
+        "status": edge.status,
+        "reached_us": bool(records),
+        "meaning": edge.meaning,
+        "fix": edge.fix,
+        **_records(records),
+    }
 
 
 @app.command("explain")

@@ -29,6 +29,18 @@ def decision_text(document: Document) -> str:
     return "\n\n".join(_decision(record) for record in document["records"])
 
 
+def edge_text(document: Document) -> str:
+    """What is known of a request that a proxy answered by itself."""
+    told = [
+        f"The proxy in front of OmniLab answered this by itself: {document['status']}, {document['occurred_at']}.",
+        document["meaning"],
+        f"To do: {document['fix']}",
+    ]
+    if document["reached_us"]:
+        return "\n".join([*told, "A node had taken the request all the same:", "", decision_text(document)])
+    return "\n".join([*told, "It never reached us: no node has recorded it, nothing was decided and nothing done."])
+
+
 def records_text(document: Document) -> str:
     """Decisions as a table, newest first."""
     names = ("occurred_at", "request_id", "tenant", "client_id", "endpoint", "outcome", "code", "address")

@@ -9,6 +9,7 @@ from typing import Any
 from omnilab.audit.model.causes import Causes
 from omnilab.audit.model.chain import ChainKey
 from omnilab.audit.model.claims import CREDENTIAL_AS_CLIENT_ID, Claims, truer_cause
+from omnilab.audit.model.edge import WINDOW_MS
 from omnilab.audit.model.events import Severity, at_least, severity_of
 from omnilab.audit.model.record import CLAIMED_CLIENT, AuditRecord, Outcome, request_id_floor
 from omnilab.audit.model.secret_report import SecretReport
@@ -46,6 +47,15 @@ class Inquiry:
     async def find(self, request_id: str) -> list[AuditRecord]:
         """Everything one request left, in the order in which it was recorded; empty when nothing is known of it."""
         return [await self._explained(record) for record in await self._all.find(request_id)]
+
+    async def find_by_caller(self, caller_request_id: str, *, near_ms: int) -> list[AuditRecord]:
+        """What a request left that carried this id of the caller's, among those of the minutes around a time (ms)."""
+        found = []
+        floor, until = request_id_floor(near_ms - WINDOW_MS), request_id_floor(near_ms + WINDOW_MS)
+        async for record in self._all.newest_first(floor, refusals_only=False, until=until):
+            if record.caller_request_id == caller_request_id:
+                found.append(await self._explained(record))
+        return found[::-1]
 
     async def list_records(self, query: RecordQuery) -> list[AuditRecord]:
         """Decisions, newest first. A tenant's or client's are those that proved to be its, and refusals that claim it.

@@ -75,9 +75,10 @@ class AllRecords:
         """What one request left, in the order in which it was recorded."""
         return [_read(request_id, body) for (body,) in await self._reader.fetch(_BY_REQUEST, request_id)]
 
-    async def newest_first(self, floor: str, *, refusals_only: bool) -> AsyncIterator[AuditRecord]:
-        """Decisions whose request id is `floor` or later."""
-        async for record in _pages(self._reader, _ALL_REFUSALS if refusals_only else _ALL, floor):
+    async def newest_first(self, floor: str, *, refusals_only: bool, until: str = _END) -> AsyncIterator[AuditRecord]:
+        """Decisions whose request id is `floor` or later and before `until`."""
+        statement = _ALL_REFUSALS if refusals_only else _ALL
+        async for record in _pages(self._reader, statement, floor, until=until):
             yield record
 
     async def find_tenant_id(self, tenant: str) -> str | None:
@@ -120,13 +121,15 @@ def unproven_refusals(reader: Reader, floor: str) -> AsyncIterator[AuditRecord]:
     return _pages(reader, _TENANTS_REFUSALS, floor, PLATFORM_TENANT)
 
 
-async def _pages(reader: Reader, statement: Statement, floor: str, *args: str) -> AsyncIterator[AuditRecord]:
-    until, position = _END, 0
+async def _pages(
+    reader: Reader, statement: Statement, floor: str, *args: str, until: str = _END
+) -> AsyncIterator[AuditRecord]:
+    end, position = until, 0
     rows: list[Row] = []
     while not rows or len(rows) == PAGE_ROWS:
-        rows = await reader.fetch(statement, floor, until, position, *args)
-        for until, position, body in rows:  # noqa: B007 - where the next page begins
-            yield _read(until, body)
+        rows = await reader.fetch(statement, floor, end, position, *args)
+        for end, position, body in rows:  # noqa: B007 - where the next page begins
+            yield _read(end, body)
         if not rows:
             return
 
