@@ -15,7 +15,7 @@ PORT ?= 8080
 REQUIREMENTS := requirements/build.txt requirements/dev.txt
 PY_FILES := src tests tools examples bench
 
-.PHONY: help setup demo test bench bench-quick bench-scan fuzz mutants lint fmt audit sbom requirements clean
+.PHONY: help setup demo test bench bench-quick bench-postgresql bench-scan fuzz mutants lint fmt audit sbom requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ build/bench/.ready: bench/peers/requirements.txt bench/peers/oidc-provider/packa
 	@cp -r bench/peers/oidc-provider build/bench/
 	@cd build/bench/oidc-provider && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+bench-postgresql: setup build/bench/.ready ## ten million records and five million bookings on PostgreSQL (10 minutes, 15 GB)
+	@PYTHONPATH=. $(BIN)/python -m bench.run --only postgresql-large
 
 bench-scan: setup ## a tree of 1 GB with planted secrets: all found, none invented, and the time it takes
 	@PYTHONPATH=. $(BIN)/python -m bench.scan

@@ -12,6 +12,8 @@ setup | $PYTHON -c 'import ensurepip, venv'   | python3-venv
 test  | curl --version                        | curl
 test  | ls /usr/lib/postgresql/*/bin/initdb   | postgresql
 test  | command -v openssl                    | openssl
+test  | command -v caddy                      | caddy
+test  | command -v systemd-analyze            | systemd
 test  | redis-server --version                | redis-server
 test  | PATH=$PATH:/usr/sbin nginx -v         | nginx-light
 test  | chromium --version                    | chromium
@@ -22,6 +24,7 @@ test  | php --rf curl_init                    | php-cli php-curl
 test  | php --rf apcu_add                     | php-apcu
 test  | go version                            | golang-go
 test  | javac --version                       | default-jdk-headless
+bench | ls /usr/lib/postgresql/*/bin/initdb   | postgresql
 bench | command -v wrk                        | wrk
 bench | node --version                        | nodejs
 bench | npm --version                         | npm
