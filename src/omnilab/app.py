@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,10 +46,8 @@ from omnilab.telemetry.metric_names import (
     REPLICA_READS,
     SECRET_EXPIRY_WARNINGS,
     SNAPSHOT_CLIENTS,
-    TRACES_LOST,
 )
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
-from omnilab.telemetry.tracing import Tracer
 from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.routes import hand_off_operation
 from omnilab.tenancy.secret_use import SecretUse
@@ -102,7 +98,6 @@ class Platform(Installation):
     gate: Gate
     feed: ChangeFeed
     access_log: AccessLog | None = None
-    tracer: Tracer | None = None
     metrics: Metrics | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     replica: Replica | None = None
@@ -151,8 +146,6 @@ class Platform(Installation):
             await super().close()
             if self.access_log is not None:
                 self.access_log.flush()
-            if self.tracer is not None:
-                await asyncio.to_thread(self.tracer.close)
 
     async def _every_second(self) -> None:
         while True:
@@ -171,8 +164,6 @@ class Platform(Installation):
             counted[QUOTA_STORE_ABSENCES] = self.quotas.shared.server.absences
         if self.replica is not None:
             counted |= {REPLICA_READS: self.replica.reader.reads, REPLICA_FALLBACKS: self.replica.reader.fallbacks}
-        if self.tracer is not None:
-            counted[TRACES_LOST] = self.tracer.lost
         for metric, so_far in counted.items():
             metrics.add(metric, so_far - self._told.get(metric.name, 0))
             self._told[metric.name] = so_far
@@ -381,10 +372,7 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
     operations = operations_of(platform)
     metrics = Metrics([operation.operation_id for operation in operations], board=board, row=row)
     platform.metrics = metrics
-    observers: list[AccessLog | Metrics | Tracer] = [metrics]
-    if settings.traces_url is not None:
-        platform.tracer = _tracer(settings.traces_url, settings, platform.clock)
-        observers.append(platform.tracer)
+    observers: list[AccessLog | Metrics] = [metrics]
     if settings.access_log:
         platform.access_log = AccessLog(platform.clock, as_text=logs_text(settings))
         observers.append(platform.access_log)
@@ -417,15 +405,6 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         *security_pages(settings.security_contact, settings.public_url, platform.clock),
     ]
     return Application(operations, parts, pages=pages), metrics
-
-
-def _tracer(url: str, settings: Settings, clock: Clock) -> Tracer:
-    """Raises ProvisioningError where OpenTelemetry is missing."""
-    try:
-        return Tracer(url, clock, percent=settings.traces_percent, instance=f"{socket.gethostname()}-{os.getpid()}")
-    except ImportError as error:
-        words = "OMNILAB_TRACES_URL needs OpenTelemetry: pip install 'omnilab[otel]'."
-        raise ProvisioningError("settings_invalid", words) from error
 
 
 def _base_url_of(platform: Platform, hosts: HostRules, host: bytes | None) -> str:

@@ -105,11 +105,6 @@ class Settings:
     """A port of its own for `/metrics`; `off` = none (the default). Development answers it on the public port too."""
     metrics_host: str = "127.0.0.1"
     """Address that the metrics port listens on."""
-    traces_url: str | None = None
-    """An OTLP/HTTP endpoint such as `http://collector:4318/v1/traces` that gets a span a request; `off` = none (the
-    default)."""
-    traces_percent: int = 5
-    """Of requests that come without a trace of the caller's own, so many get a span."""
     drain_seconds: int = 30
     """How long a stopping worker lets running requests finish."""
     access_log: bool = True

@@ -161,8 +161,6 @@ READERS: dict[str, Callable[[str], object]] = {
     "hand_off_hours": _number(1, 720),
     "metrics_port": _number(1, 65535, may_be_off=True),
     "metrics_host": _address,
-    "traces_url": _or_off(url),
-    "traces_percent": _number(0, 100),
     "drain_seconds": _number(1, 3600),
     "access_log": _switch,
     "log_level": one_of(LOG_LEVELS),

@@ -39,7 +39,6 @@ REPLICA_READS = Metric("omnilab_replica_reads", "counter", "Lists of bookings re
 REPLICA_FALLBACKS = Metric(
     "omnilab_replica_fallbacks", "counter", "Lists read from the primary because the replica lagged or was away."
 )
-TRACES_LOST = Metric("omnilab_traces_lost", "counter", "Spans that the collector of traces did not take.")
 FEED_FAILURES = Metric("omnilab_feed_failures", "counter", "Reads of the change feed that failed.")
 
 FIGURES = (
@@ -51,7 +50,6 @@ FIGURES = (
     QUOTA_STORE_ABSENCES,
     REPLICA_READS,
     REPLICA_FALLBACKS,
-    TRACES_LOST,
 )
 
 #: Upper bounds of the duration buckets, in seconds: fine where p50 and p99 of the hot calls lie.
