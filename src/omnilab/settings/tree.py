@@ -105,6 +105,11 @@ class Settings:
     """A port of its own for `/metrics`; `off` = none (the default). Development answers it on the public port too."""
     metrics_host: str = "127.0.0.1"
     """Address that the metrics port listens on."""
+    traces_url: str | None = None
+    """Where an OpenTelemetry collector takes spans over OTLP/HTTP, such as `http://127.0.0.1:4318`; `off` = no traces
+    (the default)."""
+    traces_ratio: float = 0.05
+    """The share of requests that is traced, from 0 to 1. A caller's `traceparent` never makes it more."""
     drain_seconds: int = 30
     """How long a stopping worker lets running requests finish."""
     access_log: bool = True

@@ -37,6 +37,12 @@ def _number(low: int, high: int, *, may_be_off: bool = False) -> Callable[[str],
     return parse
 
 
+def _share(text: str) -> float:
+    if not re.fullmatch(r"(0|1)(\.[0-9]{1,6})?", text) or float(text) > 1:
+        raise ValueError("must be a share from 0 to 1, such as 0.05")
+    return float(text)
+
+
 def _switch(text: str) -> bool:
     if text not in ("on", "off"):
         raise ValueError("must be on or off")
@@ -161,6 +167,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "hand_off_hours": _number(1, 720),
     "metrics_port": _number(1, 65535, may_be_off=True),
     "metrics_host": _address,
+    "traces_url": _or_off(url),
+    "traces_ratio": _share,
     "drain_seconds": _number(1, 3600),
     "access_log": _switch,
     "log_level": one_of(LOG_LEVELS),
