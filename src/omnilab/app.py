@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +25,7 @@ from omnilab.gate import Gate
 from omnilab.guard import Guard
 from omnilab.helpcenter.site import Notices, help_pages
 from omnilab.installation import Installation, open_installation
+from omnilab.observation import Observation
 from omnilab.quotas.model import QuotaLimits
 from omnilab.quotas.service import QuotaService
 from omnilab.quotas.shared import SharedWindows
@@ -35,18 +35,8 @@ from omnilab.storage.changes import Change, ChangeFeed, prune_changes
 from omnilab.storage.database import Database
 from omnilab.storage.installation import find_value
 from omnilab.storage.opening import open_database
-from omnilab.storage.replica import ReplicaReader
-from omnilab.telemetry.access_log import AccessLog
-from omnilab.telemetry.metric_names import (
-    FEED_FAILURES,
-    FEED_LAG_SECONDS,
-    QUOTA_STORE_ABSENCES,
-    QUOTA_STORE_DOWN,
-    REPLICA_FALLBACKS,
-    REPLICA_READS,
-    SECRET_EXPIRY_WARNINGS,
-    SNAPSHOT_CLIENTS,
-)
+from omnilab.storage.replica import Replica, ReplicaReader
+from omnilab.telemetry.metric_names import SECRET_EXPIRY_WARNINGS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard
 from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.routes import hand_off_operation
@@ -76,14 +66,6 @@ _DAY_MS = 86_400_000
 _KEYS_LOOKED_AT_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """A replica of the database, and how it is read."""
-
-    database: Database
-    reader: ReplicaReader
-
-
 @dataclass(kw_only=True)
 class Platform(Installation):
     """One opened installation with all that serving needs."""
@@ -97,11 +79,11 @@ class Platform(Installation):
     guard: Guard
     gate: Gate
     feed: ChangeFeed
-    access_log: AccessLog | None = None
+    observation: Observation | None = None
     metrics: Metrics | None = None
+    background_failures: int = 0
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     replica: Replica | None = None
-    _told: dict[str, int] = field(default_factory=dict)
 
     async def start_serving(self) -> None:
         """Load keys and snapshot, then follow the feed. Raises UnavailableError."""
@@ -122,7 +104,7 @@ class Platform(Installation):
             self._warn_of_expiry,
             self._every_second,
         )
-        self._tasks = [asyncio.create_task(_kept_running(task)) for task in forever]
+        self._tasks = [asyncio.create_task(self._kept_running(task)) for task in forever]
 
     async def ready(self) -> bool:
         """Whether this process can decide now."""
@@ -144,29 +126,15 @@ class Platform(Installation):
             if self.replica is not None:
                 await self.replica.database.close()
             await super().close()
-            if self.access_log is not None:
-                self.access_log.flush()
+            if self.observation is not None:
+                await self.observation.close()
 
     async def _every_second(self) -> None:
         while True:
             await asyncio.sleep(1)
             self._record_flood()
-            if self.metrics is not None:
-                self.metrics.set(SNAPSHOT_CLIENTS, len(self.snapshot))
-                self.metrics.set(FEED_LAG_SECONDS, self.feed.lag_seconds())
-                self._tell_of_others(self.metrics)
-
-    def _tell_of_others(self, metrics: Metrics) -> None:
-        """Count what the servers beside this process did since a second ago."""
-        counted = {FEED_FAILURES: self.feed.failures}
-        if self.quotas.shared is not None:
-            metrics.set(QUOTA_STORE_DOWN, float(self.quotas.shared.server.is_away))
-            counted[QUOTA_STORE_ABSENCES] = self.quotas.shared.server.absences
-        if self.replica is not None:
-            counted |= {REPLICA_READS: self.replica.reader.reads, REPLICA_FALLBACKS: self.replica.reader.fallbacks}
-        for metric, so_far in counted.items():
-            metrics.add(metric, so_far - self._told.get(metric.name, 0))
-            self._told[metric.name] = so_far
+            if self.observation is not None:
+                self.observation.tell()
 
     def _record_flood(self, *, finished_only: bool = True) -> None:
         """One record for a minute's failed authentications beyond the bound, instead of one for each."""
@@ -208,17 +176,17 @@ class Platform(Installation):
             await self.tenancy.hand_offs.prune()
             await self.feedback.prune()
 
-
-async def _kept_running(task: Callable[[], object]) -> None:
-    """Run a background task for ever: whatever ends it is logged, and it starts again a moment later."""
-    while True:
-        try:
-            await task()  # type: ignore[misc]
-        except UnavailableError as error:
-            _log.warning("background_task_failed", task=task.__qualname__, reason=error.reason)
-        except Exception as error:  # noqa: BLE001 - a defect here must not stop the service
-            _log.error("background_task_crashed", task=task.__qualname__, exc_info=error)
-        await asyncio.sleep(1)
+    async def _kept_running(self, task: Callable[[], object]) -> None:
+        """Run a background task for ever: whatever ends it is logged, and it starts again a moment later."""
+        while True:
+            try:
+                await task()  # type: ignore[misc]
+            except UnavailableError as error:
+                _log.warning("background_task_failed", task=task.__qualname__, reason=error.reason)
+            except Exception as error:  # noqa: BLE001 - a defect here must not stop the service
+                _log.error("background_task_crashed", task=task.__qualname__, exc_info=error)
+            self.background_failures += 1
+            await asyncio.sleep(1)
 
 
 async def open_platform(settings: Settings, *, clock: Clock | None = None) -> Platform:
@@ -372,10 +340,7 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
     operations = operations_of(platform)
     metrics = Metrics([operation.operation_id for operation in operations], board=board, row=row)
     platform.metrics = metrics
-    observers: list[AccessLog | Metrics] = [metrics]
-    if settings.access_log:
-        platform.access_log = AccessLog(platform.clock, as_text=logs_text(settings))
-        observers.append(platform.access_log)
+    platform.observation = Observation(platform, metrics)
     hosts = HostRules(
         environment=settings.environment, public_url=settings.public_url, tenant_domain=settings.tenant_domain
     )
@@ -390,7 +355,7 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
         resource_metadata_of=lambda tenant: (
             (platform.place.base_url(tenant) if tenant else settings.public_url) + RESOURCE_METADATA_PATH
         ),
-        observers=observers,
+        observers=platform.observation.observers,
         simulate=simulate if settings.environment == "development" else None,
     )
     notices = Notices(
@@ -410,8 +375,3 @@ def create_app(platform: Platform, *, board: MetricsBoard | None = None, row: in
 def _base_url_of(platform: Platform, hosts: HostRules, host: bytes | None) -> str:
     tenant = hosts.tenant_of(host)
     return platform.place.base_url(tenant) if tenant else platform.settings.public_url
-
-
-def logs_text(settings: Settings) -> bool:
-    """Whether logs are for people: asked for, or nobody asked and standard error is a terminal."""
-    return settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())

@@ -150,6 +150,24 @@ def test_a_failing_sink_fails_the_whole_commit_and_later_ones_go_on(tmp_path: Pa
     over_database(tmp_path, action)
 
 
+def test_commits_are_counted_and_the_one_that_waits_is_seen(tmp_path: Path) -> None:
+    class Broken(Collector):
+        async def write_batch(self, tx: Transaction, items: list[str]) -> None:
+            raise OSError("disk full")
+
+    async def action(db: Database) -> None:
+        now = asyncio.get_running_loop().time
+        assert (db.commits.done, db.commits.failed, db.commits.waiting_seconds(now() + 7)) == (0, 0, 0)
+        failing = db.append(Broken(), "item")
+        assert 7 <= db.commits.waiting_seconds(now() + 7) < 60
+        with pytest.raises(UnavailableError):
+            await failing
+        await db.write(adding("later"))
+        assert (db.commits.done, db.commits.failed, db.commits.waiting_seconds(now() + 7)) == (1, 1, 0)
+
+    over_database(tmp_path, action)
+
+
 def test_a_caller_that_gives_up_does_not_undo_the_commit(tmp_path: Path) -> None:
     async def action(db: Database) -> None:
         task = asyncio.ensure_future(db.write(adding("kept")))

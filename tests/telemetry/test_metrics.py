@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from omnilab.telemetry.metric_names import SNAPSHOT_CLIENTS
+from omnilab import __version__
+from omnilab.telemetry.figures import Figures
+from omnilab.telemetry.metric_names import COMMITS, SNAPSHOT_CLIENTS
 from omnilab.telemetry.metrics import Metrics, MetricsBoard, serve_metrics
 
 
@@ -61,6 +63,29 @@ def test_workers_are_added_up_across_processes_and_replacements() -> None:
     found = samples(Metrics(["list"], board=board))
     assert found["omnilab_requests_total", ("200", "list")] == 3
     assert found["omnilab_snapshot_clients", ()] == 11
+
+
+def test_figures_are_read_where_they_are_kept_and_a_new_process_counts_on() -> None:
+    board = MetricsBoard()
+    kept = {"commits": 3.0, "clients": 5.0}
+
+    def process() -> Figures:
+        figures = Figures(Metrics([], board=board))
+        figures.counter(COMMITS, lambda: kept["commits"])
+        figures.gauge(SNAPSHOT_CLIENTS, lambda: kept["clients"])
+        return figures
+
+    first = process()
+    first.tell()
+    kept |= {"commits": 4.0, "clients": 2.0}
+    first.tell()
+    first.tell()
+    kept["commits"] = 2.0
+    process().tell()
+    found = samples(Metrics([], board=board))
+    assert found["omnilab_commits_total", ()] == 4 + 2
+    assert found["omnilab_snapshot_clients", ()] == 2
+    assert found["omnilab_build_info", (__version__,)] == 1
 
 
 def test_too_many_calls_are_noticed_at_start() -> None:

@@ -69,13 +69,27 @@ class Transaction(Reader, Protocol):
         ...
 
 
+class CommitCounts(Protocol):
+    """done, failed: group commits that ended so."""
+
+    done: int
+    failed: int
+
+    def waiting_seconds(self, now: float) -> float:
+        """How long the oldest batch has waited for its end at `now` of the loop's clock; 0 where none does."""
+        ...
+
+
 Unit = Callable[[Transaction], Awaitable[T]]
 
 
 class Database(Reader, Protocol):
-    """One database of one environment."""
+    """One database of one environment. commits: what came of the group commits of this process."""
 
     dialect: str
+
+    @property
+    def commits(self) -> CommitCounts: ...
 
     async def start(self) -> None: ...
 

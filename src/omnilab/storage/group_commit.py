@@ -1,4 +1,4 @@
-"""What goes into one commit, and telling everybody how it ended. The same for every engine."""
+"""What goes into one commit, telling everybody how it ended, and counting it. The same for every engine."""
 
 from __future__ import annotations
 
@@ -53,8 +53,38 @@ class Batch:
             sink.settled(committed)
 
 
-def settle(batch: Batch, results: list[Any], failure: UnavailableError | None) -> None:
-    """On the event loop: tell everyone who waits for this commit. `results`: in the order of `all_units`."""
+class Commits:
+    """The commits of one process: those that are waited for, and what came of all others.
+
+    done, failed: how many ended so. Used on the event loop; counting adds nothing to a caller's way.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = 0
+        self._opened: dict[Batch, float] = {}
+
+    def open_batch(self, loop: asyncio.AbstractEventLoop) -> Batch:
+        """A batch that begins to gather now."""
+        batch = Batch(loop)
+        self._opened[batch] = loop.time()
+        return batch
+
+    def waiting_seconds(self, now: float) -> float:
+        """How long the oldest batch has waited for its end at `now` of the loop's clock; 0 where none does."""
+        return now - min(self._opened.values(), default=now)
+
+    def settle(self, batch: Batch, results: list[Any], failure: UnavailableError | None) -> None:
+        """Tell everyone who waits for this commit. `results`: in the order of `all_units`."""
+        self._opened.pop(batch, None)
+        if failure is None:
+            self.done += 1
+        else:
+            self.failed += 1
+        _settle(batch, results, failure)
+
+
+def _settle(batch: Batch, results: list[Any], failure: UnavailableError | None) -> None:
     for (_, future), result in zip(batch.all_units, results, strict=True):
         if future.done():
             continue

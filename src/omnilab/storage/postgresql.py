@@ -20,7 +20,7 @@ from sqlalchemy import Table
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Unit
-from omnilab.storage.group_commit import Batch, settle
+from omnilab.storage.group_commit import Batch, Commits
 from omnilab.storage.postgresql_reads import ReadConnections
 from omnilab.storage.statement import Row, Statement, insert_arrays_sql, update_and_insert_sql
 
@@ -62,6 +62,7 @@ class PostgreSQLDatabase:
     dialect = "postgresql"
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
+        self.commits = Commits()
         self._url = url
         self._reads = ReadConnections(url, size=readers, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS)
         self._open_batch: Batch | None = None
@@ -142,7 +143,7 @@ class PostgreSQLDatabase:
         if batch is None:
             if self._closing:
                 raise UnavailableError("the database is closing")
-            batch = self._open_batch = Batch(self._loop)
+            batch = self._open_batch = self.commits.open_batch(self._loop)
             self._wake.set()
         return batch
 
@@ -155,7 +156,7 @@ class PostgreSQLDatabase:
             await asyncio.sleep(0)
             batch, self._open_batch = self._open_batch, None
             if batch is not None:
-                settle(batch, *await self._writer.commit(batch))
+                self.commits.settle(batch, *await self._writer.commit(batch))
 
 
 class _Writer:

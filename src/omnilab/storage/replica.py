@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlalchemy import text
@@ -90,6 +91,14 @@ class ReplicaReader:
                     return False
                 await asyncio.sleep(_PAUSE_SECONDS)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica of the database, and how it is read."""
+
+    database: Database
+    reader: ReplicaReader
 
 
 async def _position(reader: Reader, statement: Statement) -> int:

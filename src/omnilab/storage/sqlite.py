@@ -19,7 +19,7 @@ from sqlalchemy import Table
 
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Transaction, Unit
-from omnilab.storage.group_commit import Batch, settle
+from omnilab.storage.group_commit import Batch, Commits
 from omnilab.storage.sqlite_files import WriteTurn, connect
 from omnilab.storage.statement import Row, Statement, insert_sql
 
@@ -34,6 +34,7 @@ class SQLiteDatabase:
     dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
+        self.commits = Commits()
         self._path = path
         self._lock = threading.Lock()
         self._open_batch: Batch | None = None
@@ -106,7 +107,7 @@ class SQLiteDatabase:
         if batch is None:
             if self._closing:
                 raise UnavailableError("the database is closing")
-            batch = self._open_batch = Batch(self._loop)
+            batch = self._open_batch = self.commits.open_batch(self._loop)
             # Woken when the requests that are ready now have all had their turn: woken at once, the writer was
             # measured to take most commits with a single record in them, at a third of the throughput.
             self._loop.call_soon(self._wake.put, True)
@@ -116,7 +117,7 @@ class SQLiteDatabase:
         """The writer thread: one commit after another until closed and empty."""
         while self._wake.get():
             outcome = self._writer.commit(self._take_batch)
-            self._loop.call_soon_threadsafe(settle, *outcome)
+            self._loop.call_soon_threadsafe(self.commits.settle, *outcome)
 
     def _take_batch(self) -> Batch:
         with self._lock:

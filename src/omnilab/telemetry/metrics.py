@@ -18,8 +18,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from omnilab import __version__
 from omnilab.codes import CODES
 from omnilab.telemetry.metric_names import (
+    BUILD_INFO,
     DURATION_BUCKETS_SECONDS,
     FIGURES,
     REFUSALS,
@@ -122,6 +124,7 @@ class _BoardCollector(Collector):
         yield self._requests(total)
         yield self._durations(total)
         yield _refusals(total)
+        yield _build_info()
         for place, metric in enumerate(FIGURES, _FIGURES_AT):
             if metric.kind == "counter":
                 yield CounterMetricFamily(metric.name, metric.documentation, value=total[place])
@@ -145,6 +148,12 @@ class _BoardCollector(Collector):
             if any(counts):
                 family.add_metric([name], _cumulative(counts), total[start + _SUM_AT])
         return family
+
+
+def _build_info() -> GaugeMetricFamily:
+    family = GaugeMetricFamily(BUILD_INFO.name, BUILD_INFO.documentation, labels=["version"])
+    family.add_metric([__version__], 1)
+    return family
 
 
 def _refusals(total: Sequence[float]) -> CounterMetricFamily:

@@ -100,6 +100,11 @@ class AuditService(Inquiry):
             return CREDENTIAL_AS_CLIENT_ID
         return client_mark(self._key, client_id)
 
+    @property
+    def waiting(self) -> int:
+        """How many records of reads and refused reads are in memory and not durable yet."""
+        return self._buffer.waiting
+
     async def count_records(self) -> int:
         """How many records the heads of the chains speak of."""
         return sum(head.head_position for head in await Chains(self._db).list_heads())

@@ -33,9 +33,14 @@ class RecordBuffer:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many records are not durable yet."""
+        return len(self._entries) + self._in_flight
+
     def add(self, entry: Entry) -> None:
         """Take a record. Raises UnavailableError when the buffer is full."""
-        waiting = len(self._entries) + self._in_flight
+        waiting = self.waiting
         if waiting >= self._limit:
             raise UnavailableError(f"{waiting} audit records wait to be written; no more are taken")
         self._entries.append(entry)
