@@ -136,10 +136,23 @@ def test_an_unknown_environment_is_no_development() -> None:
         ("SECURITY_CONTACT", "security@example.com"),
         ("SECURITY_CONTACT", "mailto:a@example.com\nContact: mailto:b@example.net"),
         ("SECURITY_CONTACT", "http://example.com/security"),
+        ("TRACES_URL", "http://user:password@collector.example.com"),
+        ("TRACES_URL", "collector.example.com:4317"),
+        ("TRACES_RATIO", "1.5"),
+        ("TRACES_RATIO", "5%"),
+        ("TRACES_RATIO", "off"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: str) -> None:
     assert list(problems({f"OMNILAB_{name}": value})) == [f"OMNILAB_{name}"]
+
+
+def test_traces_are_off_unless_asked_for_and_then_a_share(tmp_path: Path) -> None:
+    assert (load({}).traces_url, load({}).traces_ratio) == (None, 0.05)
+    toml = tmp_path / "omnilab.toml"
+    toml.write_text('traces_url = "http://127.0.0.1:4318/"\ntraces_ratio = 0.2\n')
+    assert (load({}, toml).traces_url, load({}, toml).traces_ratio) == ("http://127.0.0.1:4318", 0.2)
+    assert load({"OMNILAB_TRACES_URL": "off", "OMNILAB_TRACES_RATIO": "1"}, toml).traces_url is None
 
 
 def test_a_banner_that_is_off_leads_nowhere() -> None:
