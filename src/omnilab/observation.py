@@ -22,6 +22,7 @@ from omnilab.telemetry import metric_names as names
 from omnilab.telemetry.access_log import AccessLog
 from omnilab.telemetry.figures import Figures
 from omnilab.telemetry.metrics import Metrics
+from omnilab.telemetry.troubles import Trouble
 from omnilab.tenancy.snapshot import Snapshot
 from omnilab.web.application import Observer
 from omnilab.web.exchange import Exchange
@@ -72,10 +73,17 @@ class Observation:
             self.observers.append(self._traces)
         metrics.set(names.STARTED_AT_SECONDS, watched.clock.now_ms() / 1000)
         self._read_from(watched)
+        # What makes answers 503, which the access log tells without a cause.
+        self._troubles = (
+            Trouble("commits", lambda: watched.db.commits.reason),
+            Trouble("change_feed", lambda: watched.feed.reason),
+        )
 
     def tell(self) -> None:
-        """Tell the metrics how all figures stand. Called once a second."""
+        """Tell the metrics how all figures stand, and the log what began to fail. Called once a second."""
         self._figures.tell()
+        for trouble in self._troubles:
+            trouble.look()
 
     async def close(self) -> None:
         """Pass on what is left: access lines as far as somebody reads, spans for a second or two."""

@@ -162,7 +162,9 @@ def test_commits_are_counted_and_the_one_that_waits_is_seen(tmp_path: Path) -> N
         assert 7 <= db.commits.waiting_seconds(now() + 7) < 60
         with pytest.raises(UnavailableError):
             await failing
+        assert "OSError" in db.commits.reason
         await db.write(adding("later"))
+        assert db.commits.reason == ""
         assert (db.commits.done, db.commits.failed, db.commits.waiting_seconds(now() + 7)) == (1, 1, 0)
 
     over_database(tmp_path, action)

@@ -167,14 +167,18 @@ class ChangeFeed:
                 self._position = found[-1].position
         self._confirmed = asked
         self._failed_at = float("-inf")
+        self.reason = ""
 
     async def run(self) -> None:
         """Follow the feed until cancelled; a failed read is tried again, and meanwhile the lease runs out."""
         while True:
             try:
                 await self.catch_up()
-            except UnavailableError:
+            except UnavailableError as error:
                 self.failures += 1
+                self.reason = error.reason
             await self._db.wait_for_change(POLL_SECONDS)
 
+    #: How often the feed could not be read so far, and why not when it was last read.
     failures = 0
+    reason = ""

@@ -70,10 +70,11 @@ class Transaction(Reader, Protocol):
 
 
 class CommitCounts(Protocol):
-    """done, failed: group commits that ended so."""
+    """done, failed: group commits that ended so. reason: why the last one failed, if it did."""
 
     done: int
     failed: int
+    reason: str
 
     def waiting_seconds(self, now: float) -> float:
         """How long the oldest batch has waited for its end at `now` of the loop's clock; 0 where none does."""

@@ -56,12 +56,14 @@ class Batch:
 class Commits:
     """The commits of one process: those that are waited for, and what came of all others.
 
-    done, failed: how many ended so. Used on the event loop; counting adds nothing to a caller's way.
+    done, failed: how many ended so; reason: why the last one failed, if it did. Used on the event loop; counting adds
+    nothing to a caller's way.
     """
 
     def __init__(self) -> None:
         self.done = 0
         self.failed = 0
+        self.reason = ""
         self._opened: dict[Batch, float] = {}
 
     def open_batch(self, loop: asyncio.AbstractEventLoop) -> Batch:
@@ -79,8 +81,10 @@ class Commits:
         self._opened.pop(batch, None)
         if failure is None:
             self.done += 1
+            self.reason = ""
         else:
             self.failed += 1
+            self.reason = failure.reason
         _settle(batch, results, failure)
 
 
