@@ -30,7 +30,8 @@ class Span:
 
 
 class Collector:
-    """bodies: each request's bytes. status: its answer. hangs: it takes requests and answers when told to `go_on`."""
+    """bodies: each request's bytes. status: its answer. hangs: it answers when told to `go_on`.
+    go_away: nobody listens any more."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -39,6 +40,7 @@ class Collector:
         self.status = 200
         self.hangs = False
         self.url = ""
+        self.go_away: Callable[[], None] = lambda: None
 
     def spans(self) -> list[Span]:
         return [span for body in list(self.bodies) for span in _spans_of(body)]
@@ -77,13 +79,18 @@ def collecting() -> Iterator[Collector]:
     collector.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    try:
-        yield collector
-    finally:
+
+    def go_away() -> None:
         collector.go_on.set()
         server.shutdown()
         server.server_close()
         thread.join()
+
+    collector.go_away = go_away
+    try:
+        yield collector
+    finally:
+        go_away()
 
 
 def _spans_of(body: bytes) -> Iterator[Span]:
