@@ -24,7 +24,8 @@ from tests.harness import Credentials, Omnilab
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "runbooks"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
-ALL = [FOLDER / "README.md", *PAGES, ROOT / "deploy/observability/README.md", ROOT / "docs/scaling.md"]
+OTHERS = ("deploy/README.md", "deploy/observability/README.md", "docs/scaling.md", "docs/faults.md")
+ALL = [FOLDER / "README.md", *PAGES, *(ROOT / name for name in OTHERS)]
 FORM = ["What you see", "What it means for callers", "First look", "Mend", "Afterwards", "How this was tried"]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(omnilab [^`]+)`")
