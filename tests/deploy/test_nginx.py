@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.nginx import Proxy, proxy
-from tests.harness import Credentials, Omnilab, booking_row, free_port
+from tests.harness import Answer, Credentials, Omnilab, booking_row, free_port
 
 DOMAIN = "omni.test"
 PUBLIC, TENANT_HOST = f"login.{DOMAIN}", f"acme.api.{DOMAIN}"
@@ -28,18 +28,6 @@ class Scene:
     proxy: Proxy
     omnilab: Omnilab
     client: Credentials
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def document(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.body)
-        return document
 
 
 def ask(port: int, request: bytes, *, host: str = PUBLIC, authority: Path | None = None) -> Answer:
@@ -88,6 +76,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def through(scene: Scene, request: bytes, host: str = PUBLIC) -> Answer:
     return ask(scene.proxy.https_port, request, host=host, authority=scene.proxy.authority)
+
+
+def line_of(scene: Scene, answer: Answer) -> dict[str, Any]:
+    """The line of the log that tells of an answer; nginx writes it once the answer is sent."""
+    deadline = time.monotonic() + 10
+    while True:
+        for line in map(json.loads, scene.proxy.log.splitlines()):
+            if line["request_id"] == answer.headers["x-request-id"]:
+                return dict(line)
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def is_of_the_proxy(answer: Answer, status: int) -> str:
@@ -169,9 +168,7 @@ def test_the_log_has_paths_and_ids_and_nothing_else_of_a_request(scene: Scene) -
         "User_Agent": "agent-x",
     }
     answer = through(scene, written("GET", target, **headers))
-    lines = [json.loads(line) for line in scene.proxy.log.splitlines()]
-    assert lines[-1]["path"] == "/v1/interactions:fetchContactBookings"
-    assert lines[-1]["request_id"] == answer.headers["x-request-id"]
+    assert line_of(scene, answer)["path"] == "/v1/interactions:fetchContactBookings"
     for text in ("hunter2", "somebody-private", "private.example", "agent-x", scene.client.client_secret):
         assert text not in scene.proxy.log
 
@@ -197,7 +194,7 @@ def test_without_a_node_and_with_one_that_hangs(scene: Scene, tmp_path: Path) ->
 def test_what_a_node_did_though_the_proxy_gave_up_is_found(scene: Scene) -> None:
     """The id that the proxy handed on leads from its own answer to the node's record."""
     answer = through(scene, token_request(scene.client))
-    line = json.loads(scene.proxy.log.splitlines()[-1])
+    line = line_of(scene, answer)
     as_if = f"edge-504-{time.time():.3f}-{line['edge_id'].removeprefix('edge-')}"
     told = scene.omnilab.cli("audit", "show", as_if)
     assert told["reached_us"] is True

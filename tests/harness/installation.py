@@ -19,6 +19,7 @@ import httpx
 from tests.harness.command_line import CommandLine
 from tests.harness.ports import free_port
 from tests.harness.server import Credentials, Server
+from tests.harness.standing import standing
 
 COMMAND = Path(sys.executable).with_name("omnilab")
 COMMAND_WITHIN_SECONDS = 90.0
@@ -26,6 +27,10 @@ COMMAND_WITHIN_SECONDS = 90.0
 
 # Coverage makes a command take twice as long. Of programs it is measured where the tests of a house start them.
 _MEASURED = ("audit", "bookings", "guard", "tenancy", "tokens")
+
+
+# These become a server, or are about what a process is.
+_OF_THEIR_OWN = ("serve", "demo")
 
 
 def _is_measured() -> bool:
@@ -78,12 +83,22 @@ class Omnilab:
 
         stdout has to be exactly one JSON object, refusals included.
         """
-        done = self.run(*arguments, "--json", **settings)
+        done = self._answered([*arguments, "--json"], settings)
         shown = f"omnilab {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == expect, shown
         document = json.loads(done.stdout)
         assert isinstance(document, dict), shown
         return document
+
+    def _answered(self, words: list[str], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        own = words[0] in _OF_THEIR_OWN or bool(settings)
+        ready = None if own else standing(self.directory, self.environ())
+        if ready is None:
+            return self.run(*words, **settings)
+        try:
+            return ready.run(words)
+        finally:
+            ready.busy.release()
 
     def command_line(self) -> CommandLine:
         """One process for many commands, to be closed as a context manager."""
