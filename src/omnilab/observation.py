@@ -94,13 +94,13 @@ class Observation:
 
     def _read_from(self, watched: Watched) -> None:
         gauge, counter = self._figures.gauge, self._figures.counter
-        commits, loop = watched.db.commits, asyncio.get_running_loop()
+        commits = watched.db.commits
         gauge(names.SNAPSHOT_CLIENTS, lambda: len(watched.snapshot))
         gauge(names.FEED_LAG_SECONDS, watched.feed.lag_seconds)
         counter(names.FEED_FAILURES, lambda: watched.feed.failures)
         counter(names.COMMITS, lambda: commits.done)
         counter(names.COMMIT_FAILURES, lambda: commits.failed)
-        gauge(names.COMMIT_WAITING_SECONDS, lambda: commits.waiting_seconds(loop.time()))
+        gauge(names.COMMIT_WAITING_SECONDS, lambda: commits.waiting_seconds(asyncio.get_running_loop().time()))
         gauge(names.AUDIT_WAITING, lambda: watched.audit.waiting)
         counter(names.BACKGROUND_FAILURES, lambda: watched.background_failures)
         if watched.quotas.shared is not None:

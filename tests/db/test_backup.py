@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from omnilab.installation import open_installation
+from omnilab.settings import load_settings
 from tests.harness import CommandLine, Credentials, Omnilab, Server, booking_row, databases
 from tests.harness.installation import COMMAND
 
@@ -71,10 +74,11 @@ def take_back(
 
 
 @pytest.fixture(scope="module")
-def past(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Past:
-    folder = tmp_path_factory.mktemp("past")
-    engine = getattr(request, "param", "sqlite")
-    settings = {"database_url": databases.cluster().create_database()} if engine == "postgresql" else {}
+def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    return lived(tmp_path_factory.mktemp("past"))
+
+
+def lived(folder: Path, **settings: str) -> Past:
     omnilab = Omnilab(folder, **settings)
     backup, export = folder / "omnilab.backup", folder / "export.jsonl"
     with omnilab.init().command_line() as cli, omnilab.serve() as server:
@@ -129,13 +133,26 @@ def test_nothing_serves_or_changes_a_restored_database(past: Past, tmp_path: Pat
         assert omnilab.cli("db", "check")["intact"]
 
 
-@pytest.mark.parametrize("past", databases.ENGINES, indirect=True)
+def test_on_postgresql_nothing_comes_to_life_again(tmp_path: Path) -> None:
+    folder = tmp_path / "past"
+    folder.mkdir()
+    (tmp_path / "restored").mkdir()
+    past = lived(folder, database_url=databases.cluster().create_database())
+    test_with_the_export_nothing_comes_to_life_again(past, tmp_path / "restored")
+
+
 def test_with_the_export_nothing_comes_to_life_again(past: Past, tmp_path: Path) -> None:
     with restored(past, tmp_path) as omnilab:
         done = omnilab.cli("db", "reconcile", "--export", str(past.export))
         assert done["taken_at"] == past.taken_at
         expected = {"secrets:revoke": 1, "clients:disable": 2, "clients:enable": 1, "grants:withdraw": 1}
-        expected |= {"oauth:revoke": 1, "clients:update": 1, "tenants:suspend": 1, "tenants:delete": 1}
+        expected |= {
+            "oauth:revoke": 1,
+            "clients:update": 1,
+            "tenants:suspend": 1,
+            "tenants:delete": 1,
+            "tenants:erase": 1,
+        }
         expected |= {"bookings:cancel": 1, "contacts:erase": 1, "hand-offs:open": 1}
         assert done["replayed"] == expected
         assert done["lost"] == {"secrets:add": 1, "hand-offs:open": 1}
@@ -187,13 +204,69 @@ def test_an_interrupted_reconciliation_leaves_the_mark_and_is_completed_by_the_n
         assert omnilab.cli("db", "check")["intact"]
 
 
-def test_an_export_that_was_changed_or_is_too_old_is_refused(past: Past, tmp_path: Path) -> None:
+def test_an_export_that_was_changed_is_refused(past: Past, tmp_path: Path) -> None:
     with restored(past, tmp_path) as omnilab:
         changed = tmp_path / "changed.jsonl"
         changed.write_bytes(past.export.read_bytes().replace(b"secrets:revoke", b"secrets:rotate", 1))
         told = omnilab.cli("db", "reconcile", "--export", str(changed), expect=1)["error"]
         assert told["code"] == "export_not_intact"
         assert omnilab.cli("clients", "list", expect=1)["error"]["code"] == "reconcile_first"
+
+
+def test_an_export_that_knows_nothing_newer_is_refused(past: Past, tmp_path: Path) -> None:
+    """Made before the backup, or after retention had let go of what came after the backup."""
+    omnilab = past.omnilab.copied_to(tmp_path / "living")
+    early, late = tmp_path / "early.jsonl", tmp_path / "late.backup"
+    with omnilab.command_line() as cli:
+        cli.run("audit", "export", str(early))
+        cli.run("db", "backup", str(late))
+        other = Omnilab(tmp_path / "other", master_key_file=str(omnilab.directory / ".omnilab/master.key"))
+        other.directory.mkdir()
+        other.cli("db", "restore", str(late))
+        assert other.cli("db", "reconcile", "--export", str(early), expect=1)["error"]["code"] == "export_too_old"
+        # What was recorded after the backup is taken for older than it is, so that retention lets go of it.
+        cut = tmp_path / "cut.jsonl"
+        cli.run("secrets", "revoke", past.clients[9].client_id, past.clients[9].secret_id)
+    asyncio.run(let_go_of_everything(omnilab))
+    omnilab.cli("audit", "export", str(cut))
+    assert other.cli("db", "reconcile", "--export", str(cut), expect=1)["error"]["code"] == "export_cut"
+    assert other.cli("clients", "list", expect=1)["error"]["code"] == "reconcile_first"
+
+
+async def let_go_of_everything(omnilab: Omnilab) -> None:
+    """As retention would after years: all records are old."""
+    place = omnilab.directory / ".omnilab"
+    settings = {"database_url": f"sqlite:///{place}/omnilab.db", "master_key_file": str(place / "master.key")}
+    installed = await open_installation(load_settings(omnilab.environ(settings)))
+    try:
+        await installed.audit.retain(installed.clock.now_ms() + 1, actor=None)
+    finally:
+        await installed.close()
+
+
+def test_a_running_node_finds_the_mark_and_decides_nothing_until_it_is_reconciled(past: Past, tmp_path: Path) -> None:
+    """Restored by other means, under a node that still runs: what it holds in memory is of another past."""
+    omnilab = past.omnilab.copied_to(tmp_path)
+    client = past.clients[6]
+    with omnilab.serve() as server:
+        assert server.token_answer(client).status_code == 200
+        omnilab.cli("db", "mark-restored", "--taken-at", past.taken_at)
+        deadline = time.monotonic() + 15
+        while server.token_answer(client).status_code != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert server.http.get("/readyz").status_code == 503
+        omnilab.cli("db", "reconcile", "--export", str(past.export))
+        deadline = time.monotonic() + 15
+        while server.token_answer(client).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_looking_is_allowed_before(past: Past, tmp_path: Path) -> None:
+    with restored(past, tmp_path) as omnilab:
+        assert omnilab.cli("audit", "list", "--tenant", "acme")["records"]
+        assert omnilab.cli("audit", "verify")["intact"]
 
 
 def test_a_damaged_backup_is_not_restored(past: Past, tmp_path: Path) -> None:

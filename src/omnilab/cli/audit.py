@@ -53,7 +53,7 @@ def show(
     wanted = request_id.strip().lower()
     edge = read_edge_id(wanted)
     if edge is not None:
-        run(ctx, partial(_of_edge, wanted, edge), as_json=as_json, people=edge_text)
+        run(ctx, partial(_of_edge, wanted, edge), as_json=as_json, people=edge_text, restored=True)
         return
     if not is_request_id(wanted):
         raise typer.BadParameter("a request id is a UUIDv7, such as 0190b5e4-8c1a-7d3f-9a2b-3c4d5e6f7a8b")
@@ -72,7 +72,7 @@ def show(
         decision = next((each for each in document["records"] if each["outcome"] == "refused"), document["records"][0])
         return {**decision, **document}
 
-    run(ctx, action, as_json=as_json, people=decision_text)
+    run(ctx, action, as_json=as_json, people=decision_text, restored=True)
 
 
 async def _of_edge(wanted: str, edge: EdgeAnswer, session: Session) -> Document:
@@ -133,7 +133,7 @@ def list_records(
         )
         return _records(await session.platform.audit.list_records(query))
 
-    run(ctx, action, as_json=as_json, people=records_text if least is None else events_text)
+    run(ctx, action, as_json=as_json, people=records_text if least is None else events_text, restored=True)
 
 
 @app.command("verify")
@@ -145,7 +145,14 @@ def verify(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         with progress("Walking the chains", await audit.count_records()) as advance:
             return (await audit.verify(advance=advance)).document()
 
-    run(ctx, action, as_json=as_json, people=verification_text, failed=lambda document: not document["intact"])
+    run(
+        ctx,
+        action,
+        as_json=as_json,
+        people=verification_text,
+        failed=lambda document: not document["intact"],
+        restored=True,
+    )
 
 
 @app.command("export")

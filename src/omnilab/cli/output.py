@@ -37,18 +37,20 @@ def run(
     as_json: bool,
     people: People[T] | None = None,
     failed: Callable[[T], bool] | None = None,
+    restored: bool = False,
 ) -> None:
     """Open a session, do one action and show what it gave; a refusal becomes words and an exit code.
 
     `people` turns the value into what a person reads (a text or a Rich renderable); without it a mapping is shown line
     by line. `failed` tells from the value that part of the work was refused: the value is shown, the exit code is 1.
+    `restored`: it only looks, so a database that is not reconciled yet will do.
     """
     import asyncio
 
     from omnilab.cli.session import open_session
 
     async def act() -> T:
-        async with open_session(ctx) as session:
+        async with open_session(ctx, restored=restored) as session:
             return await action(session)
 
     with answering(as_json):

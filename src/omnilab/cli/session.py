@@ -86,14 +86,14 @@ def _os_user() -> str:
 
 
 @asynccontextmanager
-async def open_session(ctx: typer.Context) -> AsyncIterator[Session]:
+async def open_session(ctx: typer.Context, *, restored: bool = False) -> AsyncIterator[Session]:
     """Read the settings, open the platform, and close it again. Raises SettingsError, ProvisioningError (not
     initialised: `omnilab init`) or UnavailableError."""
     from omnilab.settings import load_settings
 
     settings = load_settings()
     log_to_stderr(settings)
-    platform = await open_initialised(settings)
+    platform = await open_initialised(settings, restored=restored)
     try:
         yield Session(settings, platform, Asker.of(ctx))
     finally:
@@ -109,7 +109,7 @@ def log_to_stderr(settings: Settings) -> None:
     configure_late(level=settings.log_level, clock=SystemClock(), as_text=as_text)
 
 
-async def open_initialised(settings: Settings) -> Installation:
+async def open_initialised(settings: Settings, *, restored: bool = False) -> Installation:
     """Open the platform of an installation that `omnilab init` has made. Raises ProvisioningError where it has not."""
     if settings.master_key is None:
         raise ProvisioningError(
@@ -118,4 +118,4 @@ async def open_initialised(settings: Settings) -> Installation:
         )
     from omnilab.installation import open_installation
 
-    return await open_installation(settings)
+    return await open_installation(settings, restored=restored)

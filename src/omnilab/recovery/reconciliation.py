@@ -22,13 +22,17 @@ from omnilab.installation import Installation
 from omnilab.recovery.events import LOST, REPLAYED, read_events
 from omnilab.recovery.replay import Replay
 from omnilab.storage.backups import AWAITS_RECONCILE, Restored
-from omnilab.storage.changes import append_change
+from omnilab.storage.changes import append_change, restart_feed
 from omnilab.storage.database import Transaction
 from omnilab.storage.installation import find_value, remove_value, set_value
 from omnilab.storage.tables import PLATFORM_TENANT
 from omnilab.tenancy.model.moments import rfc3339
 
 _AT_ONCE = 100
+_RIGHTS = (
+    "as at the backup: clients, tenants, grants and entitlements that were switched off since are on again. Nobody has "
+    "a credential for them; look through omnilab access-report before handing out new ones."
+)
 _NAMED = 100
 
 
@@ -61,7 +65,13 @@ class Reconciliation:
         """Mark a database that was restored by other means (a snapshot of the disk, point-in-time recovery)."""
         restored = Restored(taken_at, self._installed.clock.now_ms())
         text = msgspec.json.encode(restored).decode()
-        await self._installed.db.write(lambda tx: set_value(tx, AWAITS_RECONCILE, text))
+
+        async def unit(tx: Transaction) -> None:
+            await set_value(tx, AWAITS_RECONCILE, text)
+            # Processes that run already are of another past: they must start over, and find the mark.
+            await restart_feed(tx, self._installed.db.dialect, now_ms=restored.restored_at)
+
+        await self._installed.db.change(unit)
         return {"awaits_reconcile": True, "taken_at": rfc3339(taken_at)}
 
     async def from_export(self, file: Path, *, advance: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
@@ -70,20 +80,23 @@ class Reconciliation:
         Raises ProvisioningError `not_restored`, `export_not_intact` or `export_too_old`, and UnavailableError.
         """
         installed, restored = self._installed, await self._restored()
-        events, known_until = await asyncio.to_thread(
+        events = await asyncio.to_thread(
             read_events,
             file,
             installed.audit.public_key,
             taken_at=restored.taken_at,
             environment=installed.settings.environment,
+            known=await installed.audit.chain_ends(),
         )
         report, replay = Report(), Replay(installed, self._actor)
-        for event in events:
+        for event in events.records:
             if not await installed.audit.has(event.request_id):
                 await self._take(replay, event, report)
             advance(1)
-        await self._finish({"export": file.name, "known_until": known_until, "replayed": report.replayed.total()})
-        return {"taken_at": rfc3339(restored.taken_at), "known_until": known_until, **report.document()}
+        await self._finish(
+            {"export": file.name, "known_until": events.known_until, "replayed": report.replayed.total()}
+        )
+        return {"taken_at": rfc3339(restored.taken_at), "known_until": events.known_until, **report.document()}
 
     async def _take(self, replay: Replay, event: AuditRecord, report: Report) -> None:
         if event.endpoint in LOST:
@@ -123,7 +136,7 @@ class Reconciliation:
             advance(len(page))
         done: dict[str, str | int] = {"since": str(rfc3339(since_ms)), "secrets": len(live), "links": links}
         await self._finish(done)
-        return {"taken_at": rfc3339(restored.taken_at), "revoked": done | {"tokens": "all"}}
+        return {"taken_at": rfc3339(restored.taken_at), "revoked": done | {"tokens": "all"}, "rights": _RIGHTS}
 
     async def _restored(self) -> Restored:
         text = await find_value(self._installed.db, AWAITS_RECONCILE)

@@ -33,6 +33,7 @@ class Replay:
             "tenants:suspend": lambda event: self._tenants.suspend(str(event.tenant), actor=actor),
             "tenants:restore": lambda event: self._tenants.restore(str(event.tenant), actor=actor),
             "tenants:delete": self._delete_tenant,
+            "tenants:erase": self._delete_tenant,
             "tenants:update": self._update_tenant,
             "grants:withdraw": lambda event: self._tenancy.grants.withdraw(*_granted(event), actor=actor),
             "grants:allow": lambda event: self._tenancy.grants.allow(*_granted(event), actor=actor),
@@ -85,9 +86,12 @@ class Replay:
         await self._tenancy.deletion.delete(str(event.tenant), confirmed=True, actor=self._actor)
 
     async def _update_audience(self, event: AuditRecord) -> None:
-        change = AudienceChange(endpoints=_list(event, "endpoints"))
-        if change.endpoints is not None:
-            await self._tenancy.audiences.update(str(event.tenant), _text(event, "audience"), change, actor=self._actor)
+        change = AudienceChange(
+            algorithm=_text(event, "algorithm"),
+            lifetime_seconds=int(event.details["lifetime_seconds"]),
+            endpoints=_list(event, "endpoints") or (),
+        )
+        await self._tenancy.audiences.update(str(event.tenant), _text(event, "audience"), change, actor=self._actor)
 
     async def _revoke_keys(self, _: AuditRecord) -> None:
         """Once, however often it was done: all keys of the backup are older."""

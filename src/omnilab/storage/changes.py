@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import BigInteger, bindparam, delete, func, insert, select
 
 from omnilab.clock import Clock
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.group_commit import SharedFuture
 from omnilab.storage.statement import Statement
-from omnilab.storage.tables import changes
+from omnilab.storage.tables import PLATFORM_TENANT, changes
 
 LEASE_SECONDS = 0.8
 POLL_SECONDS = 0.1
@@ -25,6 +25,8 @@ POLL_SECONDS = 0.1
 FAILING_SECONDS = 3.0
 KEPT_MS = 24 * 3600 * 1000
 _PAGE = 1000
+# Further than any process can be ahead of a database that was put in place of the one it knew.
+FAR = 1_000_000_000
 
 # Two sub-queries: asked for both at once, SQLite would read the whole table.
 _ENDS = Statement(
@@ -50,6 +52,12 @@ _APPEND = Statement(
     "new_kind",
     "new_client_id",
     "now_ms",
+)
+_EMPTY = Statement(delete(changes))
+_PLACE = Statement(insert(changes), "position", "tenant_id", "kind", "client_id", "occurred_at")
+_COUNT_ON = Statement(
+    select(func.setval(func.pg_get_serial_sequence("changes", "position"), bindparam("newest", type_=BigInteger))),
+    "newest",
 )
 # The newest change always stays, so that a process can tell where the feed stands.
 _PRUNE = Statement(
@@ -78,6 +86,16 @@ async def append_change(
     if not tx.changing:
         raise RuntimeError("a change is announced only in a unit that Database.change runs")
     await tx.execute(_APPEND, tenant_id, kind, client_id, now_ms)
+
+
+async def restart_feed(tx: Transaction, dialect: str, *, now_ms: int) -> None:
+    """Have every process that follows start over: one change, far beyond any it can have seen, and none before it."""
+    row = await tx.fetch_one(_ENDS)
+    newest = row[1] or 0 if row else 0
+    await tx.execute(_EMPTY)
+    await tx.execute(_PLACE, newest + FAR, PLATFORM_TENANT, "tenant", None, now_ms)
+    if dialect == "postgresql":  # SQLite counts on from the highest number it was given
+        await tx.fetch(_COUNT_ON, newest + FAR)
 
 
 async def prune_changes(tx: Transaction, now_ms: int) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy import Table, Text
 
 from omnilab.errors import ProvisioningError, UnavailableError
 from omnilab.storage import schema
+from omnilab.storage.changes import FAR
 from omnilab.storage.sides import Side, failures, open_side
 from omnilab.storage.statement import Row
 from omnilab.storage.tables import PLATFORM_TENANT, metadata
@@ -24,7 +25,6 @@ from omnilab.storage.tables import PLATFORM_TENANT, metadata
 #: The value in `installation` that says what a backup holds; it describes the file and is no part of what is copied.
 BACKUP = "backup"
 _encode = msgspec.msgpack.Encoder().encode
-_FAR = 1_000_000_000
 _WITH_SERIAL = ("changes", "position")
 
 
@@ -185,7 +185,7 @@ async def _move_feed_on(target: Side) -> None:
     await target.execute("DELETE FROM changes")
     await target.execute(
         f"INSERT INTO changes (position, tenant_id, kind, client_id, occurred_at) "  # noqa: S608
-        f"VALUES ({newest + _FAR}, '{PLATFORM_TENANT}', 'tenant', NULL, 0)"
+        f"VALUES ({newest + FAR}, '{PLATFORM_TENANT}', 'tenant', NULL, 0)"
     )
 
 

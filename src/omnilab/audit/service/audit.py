@@ -144,6 +144,10 @@ class AuditService(Inquiry):
             await self.record(record)
         return result
 
+    async def chain_ends(self) -> dict[str, int]:
+        """How many records each chain has had so far."""
+        return {head.chain_id: head.head_position for head in await Chains(self._db).list_heads()}
+
     async def has(self, request_id: str) -> bool:
         """Whether a request left any record."""
         return bool(await self._all.find(request_id))
