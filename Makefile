@@ -37,7 +37,7 @@ demo: setup ## a development environment with real bookings, a ready-to-paste cu
 
 test: setup lint audit .cache/node.ready ## lint, advisories, every test, and the floor under branch coverage
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage run -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/coverage_floor.py
 
