@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.harness import Credentials, Omnilab, Server, booking_row, databases
+from tests.harness.standing import close_standing
 
 # A shell that runs the tests in the background has them ignore these, and programs would inherit that.
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -90,3 +91,8 @@ _LONG = ("system", "cluster", "client", "serving", "helpcenter", "tenancy")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = {name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: folders.get(item.path.relative_to(Path(__file__).parent).parts[0], len(_LONG)))
+
+
+def pytest_sessionfinish() -> None:
+    """What stands ready ends before the tests do: coverage is written when a program ends."""
+    close_standing()

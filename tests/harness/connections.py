@@ -140,7 +140,8 @@ def _worker_of(server: Server, peer_port: int) -> int:
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     ours, theirs = f":{port:04X}", f":{peer_port:04X}"
     established = (row for row in rows if row[3] == "01")
-    [inode] = [row[9] for row in established if row[1].endswith(ours) and row[2].endswith(theirs)]
+    # A set: while connections come and go, /proc may tell of one twice.
+    [inode] = {row[9] for row in established if row[1].endswith(ours) and row[2].endswith(theirs)}
     for pid in server.worker_pids():
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):

@@ -88,6 +88,7 @@ def standing(directory: Path, environ: Mapping[str, str]) -> StandingCommands | 
 
 
 @atexit.register
-def _close_all() -> None:
-    for each in _standing.values():
-        each.close()
+def close_standing() -> None:
+    """End all of them."""
+    while _standing:
+        _standing.popitem()[1].close()
