@@ -94,7 +94,7 @@ class Omnilab:
         return document
 
     def _answered(self, words: list[str], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        own = words[0] in _OF_THEIR_OWN or bool(settings) or _is_measured()
+        own = words[0] in _OF_THEIR_OWN or bool(settings)
         ready = None if own else standing(self.directory, self.environ())
         if ready is None:
             return self.run(*words, **settings)

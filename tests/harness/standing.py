@@ -18,7 +18,9 @@ from pathlib import Path
 MOST = 6
 _MAIN = """
 import contextlib, io, json, os, sys
+import coverage
 from omnilab.cli.main import main
+measured = coverage.Coverage.current()
 orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
 nothing = os.open(os.devnull, os.O_RDWR)
 os.dup2(nothing, 0), os.dup2(nothing, 1)
@@ -31,6 +33,8 @@ for line in orders:
             main()
         except SystemExit as ended:
             code = ended.code
+    if measured is not None:
+        measured.save()  # now: the process may be ended in ways that leave no time for it
     answers.write(json.dumps([code, out.getvalue(), err.getvalue()]) + "\\n")
     answers.flush()
 """
