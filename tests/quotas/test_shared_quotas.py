@@ -125,7 +125,11 @@ def test_a_window_opens_again_after_its_time(redis: Redis) -> None:
         async with workers(redis, 2, client_api="5/second") as both:
             assert await passed(both, FakeClient(), 5) == 5
             await until(lambda: not redis.client.keys())
-            assert await passed(both, FakeClient(), 5) == 5
+            # A worker's own window closes when Redis's does, and later by what the answer took that told it.
+            async with asyncio.timeout(30):
+                while not (first := await passed(both, FakeClient(), 1)):
+                    await asyncio.sleep(0.02)
+            assert first + await passed(both, FakeClient(), 5) == 5
             assert all(redis.client.pttl(key) > 0 for key in redis.client.scan_iter())
 
     run(test())
