@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.harness import Credentials, Omnilab, Server, booking_row, databases
+from tests.harness.measuring import measured_as
 from tests.harness.standing import close_standing
 
 # A shell that runs the tests in the background has them ignore these, and programs would inherit that.
@@ -23,6 +24,13 @@ for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
 # How long an example takes says how busy the machine is, never whether the code is right.
 settings.register_profile("whatever it takes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("whatever it takes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measuring(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Coverage of this process, where the module's tests are measured."""
+    with measured_as(request.node.nodeid):
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.harness.command_line import CommandLine
+from tests.harness.measuring import is_measured
 from tests.harness.ports import free_port
 from tests.harness.server import Credentials, Server
 from tests.harness.standing import standing
@@ -26,23 +27,9 @@ COMMAND = Path(sys.executable).with_name("omnilab")
 COMMAND_WITHIN_SECONDS = 90.0
 
 
-# Coverage makes a program take twice as long. It is not measured of the programs of tests that are about something else
-# than what the houses decide, or that kill what was measured.
-_UNMEASURED = tuple(
-    f"tests/{name}"
-    for name in (
-        "attacks/test_schemathesis.py", "cli/test_demo.py", "client/", "cluster/", "db/", "deploy/", "helpcenter/",
-        "serving/", "snippets/", "system/test_kill_under_load.py", "system/test_rotation_under_load.py", "telemetry/",
-    )
-)  # fmt: skip
 # These become a server, or are about what a process is.
 _OF_THEIR_OWN = ("serve", "demo")
 _READS = ("list", "show", "explain", "verify", "export", "status", "check", "public-key", "expiring")
-
-
-def _is_measured() -> bool:
-    running = os.environ.get("PYTEST_CURRENT_TEST", "")
-    return not running.startswith(_UNMEASURED)
 
 
 class Omnilab:
@@ -68,7 +55,7 @@ class Omnilab:
     def environ(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {f"OMNILAB_{name.upper()}": value for name, value in (self.settings | dict(extra or {})).items()}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OMNILAB_")}
-        if not _is_measured():
+        if not is_measured(os.environ.get("PYTEST_CURRENT_TEST", "")):
             kept = {name: value for name, value in kept.items() if not name.startswith("COVERAGE_")}
         return kept | own | {"NO_COLOR": "1", "COLUMNS": "200"}
 
