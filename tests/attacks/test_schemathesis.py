@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Served
 
-EXAMPLES = "20"
+EXAMPLES = "30"
 SEED = "20261127"  # the same cases each time: what fails can be played again
 CREDENTIALS = "^(token|revoke|introspect)$"
 # What only the state decides may be refused: rights, a key that was used before. JSON Schema cannot say that a slot

@@ -119,6 +119,7 @@ def under(
     assert set(seen.statuses) <= {200, 503}
     assert set(seen.cut) <= set(cut_nodes)
     assert seen.statuses[200] > 50
+    assert seen.cancelled, "no booking was left to cancel"
     scene.granted += seen.granted
     scene.cancelled += seen.cancelled
     return callers

@@ -1,5 +1,7 @@
-"""Of which tests branch coverage is measured: the others need not pay for it, a program that is measured takes twice as
-long."""
+"""Of which tests branch coverage is measured.
+
+A program that is measured takes twice as long, so the others do not pay for it.
+"""
 
 from __future__ import annotations
 
