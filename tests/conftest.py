@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
@@ -102,5 +103,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """What stands ready ends before the tests do: coverage is written when a program ends."""
+    """What was measured is written now: a process of pytest-xdist that takes ten seconds to end is killed."""
     close_standing()
+    if (measuring := coverage.Coverage.current()) is not None:
+        measuring.stop()
+        measuring.save()

@@ -26,5 +26,8 @@ def test_a_filled_template_is_the_encoded_record(
         client_id=client_id,
         address=address,
     )
+    filled = msgspec.structs.replace(record, details={"audience": tenant, "scope": client_id})
+    whole = msgspec.structs.replace(filled, request_id=request_id, occurred_at=at_ms, address=value)
+    assert RecordTemplate(filled, "address").fill(request_id, at_ms, value) == encode(whole)
     whole = msgspec.structs.replace(record, request_id=request_id, occurred_at=at_ms, details={"contact": value})
     assert RecordTemplate(record, "contact").fill(request_id, at_ms, value) == encode(whole)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Credentials, Omnilab, databases
+from tests.harness import Credentials, Omnilab, booking_row, databases
 
 
 @pytest.fixture(params=databases.ENGINES)
@@ -31,17 +31,17 @@ def catalogue(omnilab: Omnilab) -> list[tuple[object, ...]]:
 def test_up_down_and_up_again_is_the_same_schema(omnilab: Omnilab) -> None:
     with omnilab.command_line() as cli:
         first = cli.run("db", "upgrade")
-        assert (first["from"], first["to"]) == (None, "0008")
+        assert (first["from"], first["to"]) == (None, "0009")
         made = catalogue(omnilab)
-        assert cli.run("db", "upgrade") == {"from": "0008", "to": "0008"}
+        assert cli.run("db", "upgrade") == {"from": "0009", "to": "0009"}
         assert cli.run("db", "downgrade", "--to", "0001", expect=1)["error"]["code"] == "confirmation_missing"
-        assert cli.run("db", "downgrade", "--to", "0001", "--yes") == {"from": "0008", "to": "0001"}
+        assert cli.run("db", "downgrade", "--to", "0001", "--yes") == {"from": "0009", "to": "0001"}
         status = cli.run("db", "status")
-        assert (status["revision"], status["pending"][0], status["pending"][-1]) == ("0001", "0002", "0008")
+        assert (status["revision"], status["pending"][0], status["pending"][-1]) == ("0001", "0002", "0009")
         assert catalogue(omnilab) != made
         assert cli.run("db", "upgrade", "--to", "0005")["to"] == "0005"
         assert cli.run("db", "upgrade", "--to", "0999", expect=1)["error"]["code"] == "revision_unknown"
-        assert cli.run("db", "upgrade")["to"] == "0008"
+        assert cli.run("db", "upgrade")["to"] == "0009"
         assert catalogue(omnilab) == made
 
 
@@ -85,6 +85,28 @@ def test_planted_damage_is_named_with_what_to_do(
     assert check in named
     assert named[check]["what"]
     assert named[check]["fix"].endswith(".")
+
+
+# As many at once as do not hide each other.
+DAMAGE_ON_POSTGRESQL = (
+    ("places_differ", "client_without_tenant", "client_without_directory", "sealed_key", "schema"),
+    ("booking_without_slot", "secret_without_client", "grant_without_client"),
+)
+
+
+@pytest.mark.parametrize("checks", DAMAGE_ON_POSTGRESQL, ids=lambda checks: checks[0])
+def test_planted_damage_is_named_on_postgresql_too(checks: tuple[str, ...], tmp_path: Path) -> None:
+    omnilab = Omnilab(tmp_path, database_url=databases.cluster().create_database()).init()
+    omnilab.create_tenant("acme")
+    omnilab.create_client("acme")
+    omnilab.import_bookings("acme", [booking_row(number) for number in (1, 2, 3)])
+    assert omnilab.cli("db", "check")["intact"]
+    name = omnilab.settings["database_url"].rpartition("/")[2]
+    for check in checks:
+        sql = DAMAGE[check].replace("zeroblob(200)", "decode(repeat('00', 200), 'hex')")
+        databases.cluster().sql(name, sql)
+    found = omnilab.cli("db", "check", expect=1)
+    assert set(checks) <= {each["check"] for each in found["findings"]}
 
 
 def test_a_damaged_file_is_named(provisioned: tuple[Omnilab, Credentials], tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
 from omnilab.storage.tables import metadata
 
-# The key is in the order of time (a request id is a UUIDv7), so that a commit appends to the end of one B-tree. A key
-# that began with the tenant was measured on SQLite to cost 45 µs of CPU a record instead of 16: every record of a
-# commit touched a page of its own (docs/adr/0007). `tenant_id` is part of the key, as a distributed engine wants it.
+# Table and indexes are in the order of time (a request id is a UUIDv7), so that a commit appends to the end of each
+# B-tree. A key that began with the tenant was measured on SQLite to cost 45 µs of CPU a record: every record of a commit
+# touched a page of its own. A table without row ids would hold whole records in the inner pages of its key
+# (docs/adr/0007). `tenant_id` is part of the key, as a distributed engine wants it.
 audit_records = Table(
     "audit_records",
     metadata,
@@ -19,7 +20,6 @@ audit_records = Table(
     Column("chain_id", Text, nullable=False),  # one database connection of one process run
     Column("body", Text, nullable=False),  # canonical JSON of the record; the chain covers exactly these bytes
     Column("link", LargeBinary, nullable=False),  # HMAC-SHA-256(chain key, previous link ‖ key columns ‖ body)
-    sqlite_with_rowid=False,
 )
 # "Why was this tenant refused?" is asked often and must not read the granted ones. PostgreSQL has it too: its migration
 # says so. Said here it would load PostgreSQL's dialect into every process, 0.15 s and 8 MB.

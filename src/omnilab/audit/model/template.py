@@ -15,14 +15,17 @@ _REQUEST_ID, _VALUE, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
 
 
 class RecordTemplate:
-    """The record of a granted request but for its request id, its time and one text among its details."""
+    """The record of a granted request but for its request id, its time and one text: its address or a detail."""
 
     __slots__ = ("_parts",)
 
     def __init__(self, record: AuditRecord, varying: str) -> None:
-        """`varying`: the name in `details` of the text that changes."""
-        details = {**record.details, varying: _VALUE}
-        form = msgspec.structs.replace(record, request_id=_REQUEST_ID, occurred_at=_OCCURRED_AT, details=details)
+        """`varying`: `address`, or the name in `details` of the text that changes."""
+        form = msgspec.structs.replace(record, request_id=_REQUEST_ID, occurred_at=_OCCURRED_AT)
+        if varying == "address":
+            form = msgspec.structs.replace(form, address=_VALUE)
+        else:
+            form = msgspec.structs.replace(form, details={**record.details, varying: _VALUE})
         first, rest = encode(form).decode().split(r"\u0001", 1)
         second, rest = rest.split(str(_OCCURRED_AT), 1)
         third, last = rest.rsplit(r'"\u0002"', 1)
