@@ -122,12 +122,11 @@ class Gate:
 
     async def _charge(self, exchange: Exchange, client: ClientStanding, subject: Subject) -> None:
         try:
-            allowance = await self._quotas.charge("api", client)
+            exchange.extra_headers.extend(await self._quotas.charge("api", client))
         except QuotaExceededError as error:
             exchange.extra_headers.extend(error.headers)
             error.subject = subject
             raise
-        exchange.extra_headers.extend(allowance.headers)
 
     async def _refusal(self, error: GuardError) -> OmniLabError:
         """The guard's error as one of ours, with the subject if the signature proved one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import pickle
 import re
@@ -24,6 +25,7 @@ from omnilab.crypto.client_secret import (
     secret_digest,
     secret_environment,
 )
+from omnilab.crypto.keyed_digest import KeyedDigest, keyed_digest
 from omnilab.crypto.random import RequestIds, new_id
 from omnilab.crypto.sealing import MasterKey, MasterKeyError, SealBrokenError, new_master_key_text
 from omnilab.crypto.secret import Secret
@@ -166,3 +168,10 @@ def test_signatures_are_taken_by_pyjwt_and_joserfc_and_keys_survive_storage(algo
 def test_an_unknown_algorithm_is_refused() -> None:
     with pytest.raises(ValueError, match="ES256"):
         generate_private_key("HS256")
+
+
+@given(key=st.binary(max_size=200), data=st.binary(max_size=5000))
+def test_a_keyed_digest_is_the_hmac_of_the_standard_library(key: bytes, data: bytes) -> None:
+    expected = hmac.digest(key, data, "sha256")
+    made = KeyedDigest(key)
+    assert made(data) == made(data) == keyed_digest(key, data) == expected

@@ -25,8 +25,8 @@ class Desk:
         self.service = QuotaService(QuotaLimits.of(**limits), self.clock, salt=b"0" * 16)
 
     def charge(self, client: FakeClient, kind: Any = "api") -> dict[str, str]:
-        allowance = finish(self.service.charge(kind, client))
-        return {name.decode(): value.decode() for name, value in allowance.headers}
+        headers = finish(self.service.charge(kind, client))
+        return {name.decode(): value.decode() for name, value in headers}
 
     def passes(self, client: FakeClient, times: int, kind: Any = "api") -> int:
         passed = 0

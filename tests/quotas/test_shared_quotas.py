@@ -109,7 +109,7 @@ def test_headers_and_refusals_tell_what_all_workers_counted(redis: Redis) -> Non
     async def test() -> None:
         async with workers(redis, 2, client_api="3/hour", tenant_api="10/hour") as (one, two):
             await one.charge("api", FakeClient())
-            headers = dict((await two.charge("api", FakeClient())).headers)
+            headers = dict(await two.charge("api", FakeClient()))
             assert headers[b"ratelimit"].startswith(b'"client";r=1;t=3600, "tenant";r=8;t=')
             await one.charge("api", FakeClient())
             with pytest.raises(QuotaExceededError) as caught:
@@ -177,7 +177,7 @@ def test_failed_authentications_count_together_and_a_right_secret_takes_its_own_
                 return sum(verdict.refused for verdict in await asyncio.gather(*asked))
 
             assert await refusals("cli_one", 10) == 10
-            await three[0].authenticated("192.0.2.7", "cli_one")
+            three[0].authenticated("192.0.2.7", "cli_one")
             assert await refusals("cli_one", 10) == 10
             verdict = await three[2].failed_authentication("192.0.2.7", "cli_one")
             assert verdict.refused

@@ -6,10 +6,10 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
 from omnilab.storage.tables import metadata
 
-# Table and indexes are in the order of time (a request id is a UUIDv7), so that a commit appends to the end of each
-# B-tree. A key that began with the tenant was measured on SQLite to cost 45 µs of CPU a record: every record of a commit
-# touched a page of its own. A table without row ids would hold whole records in the inner pages of its key
-# (docs/adr/0007). `tenant_id` is part of the key, as a distributed engine wants it.
+# The key is in the order of time (a request id is a UUIDv7), so that a commit appends to the end of each B-tree. A key
+# that began with the tenant was measured on SQLite to cost 45 µs of CPU a record: every record of a commit touched a
+# page of its own. Without row ids the key's inner pages would hold whole records (docs/adr/0007). `tenant_id` is part
+# of the key, as a distributed engine wants it.
 audit_records = Table(
     "audit_records",
     metadata,

@@ -7,11 +7,10 @@ or cut-off secret without a look-up; it is no protection and needs none, for 43 
 from __future__ import annotations
 
 import enum
-import hmac
 import zlib
-from functools import cache
 
 from omnilab.crypto import base62
+from omnilab.crypto.keyed_digest import keyed_digest
 from omnilab.crypto.random import random_text
 from omnilab.crypto.secret import Secret
 
@@ -75,12 +74,4 @@ def secret_digest(pepper: bytes, client_id: str, secret: str) -> bytes:
     One keyed hash is enough because the secret is random (docs/adr/0003). Bound to the client, an unknown client
     and a wrong secret are the same miss.
     """
-    keyed = _keyed(pepper).copy()
-    keyed.update(f"{client_id}\0{secret}".encode("utf-8", "surrogatepass"))
-    return keyed.digest()
-
-
-@cache
-def _keyed(pepper: bytes) -> hmac.HMAC:
-    """The HMAC with its key set up. `hmac.digest` would do so anew each time and let go of the interpreter lock."""
-    return hmac.new(pepper, digestmod="sha256")
+    return keyed_digest(pepper, f"{client_id}\0{secret}".encode("utf-8", "surrogatepass"))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 
 from omnilab.clock import Clock
 from omnilab.crypto import base62
 
 _POOL_BYTES = 4096
+_RANDOM_PARTS = re.compile("(.{3})(.)(.{3})(.{12})")
+_VARIANTS = {f"{value:x}": "89ab"[value & 3] for value in range(16)}
 _ID_WIDTH = 22  # 62^22 > 2^130
 
 
@@ -37,24 +40,20 @@ class RequestIds:
     A forked process must make its own instance, or two processes would hand out the same ids.
     """
 
-    __slots__ = ("_clock", "_pool", "_offset")
+    __slots__ = ("_clock", "_tails")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._pool = ""
-        self._offset = 0
+        self._tails: list[str] = []
 
     def __call__(self) -> str:
-        offset = self._offset
-        if offset + 20 > len(self._pool):
-            self._pool = os.urandom(_POOL_BYTES).hex()
-            offset = 0
-        self._offset = offset + 20
-        pool = self._pool
+        if not self._tails:
+            self._tails = _random_tails()
         time = f"{self._clock.now_ms():012x}"
-        # The variant's two bits are 10: the digit is one of 8, 9, a, b.
-        variant = "89ab"[int(pool[offset + 3], 16) & 3]
-        return (
-            f"{time[:8]}-{time[8:]}-7{pool[offset : offset + 3]}"
-            f"-{variant}{pool[offset + 4 : offset + 7]}-{pool[offset + 8 : offset + 20]}"
-        )
+        return f"{time[:8]}-{time[8:]}{self._tails.pop()}"
+
+
+def _random_tails() -> list[str]:
+    """What follows the time in a UUIDv7: version 7, variant 10 (a digit of 8, 9, a, b), and 74 random bits."""
+    parts = _RANDOM_PARTS.findall(os.urandom(_POOL_BYTES).hex())
+    return [f"-7{first}-{_VARIANTS[digit]}{second}-{third}" for first, digit, second, third in parts]

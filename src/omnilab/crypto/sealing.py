@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -120,16 +119,3 @@ def _bound_to(kind: str, row_id: str) -> bytes:
 def new_master_key_text() -> str:
     """A fresh master key as base64 text."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
-
-
-def keyed_digest(key: bytes, data: bytes) -> bytes:
-    """HMAC-SHA-256, 32 bytes."""
-    mac = _keyed(key).copy()
-    mac.update(data)
-    return mac.digest()
-
-
-@lru_cache(maxsize=1_024)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """The HMAC with its key set up: a third of what `hmac.digest` takes, which also lets go of the interpreter lock."""
-    return hmac.new(key, digestmod="sha256")

@@ -109,15 +109,6 @@ class QuotaLimits:
         return self.tenant_token if kind == "token" else self.tenant_api
 
 
-class Allowance(NamedTuple):
-    """A charged call: the headers that its answer carries, none where nothing is limited."""
-
-    headers: tuple[Header, ...]
-
-
-UNLIMITED = Allowance(())
-
-
 class QuotaExceededError(LimitError):
     """The quota is used up. `headers` belong on the answer, like those of an allowed call."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from omnilab.clock import Clock
 from omnilab.quotas.failures import ALLOWED, FailedAuthentications, FloodSummary, Verdict
 from omnilab.quotas.model import (
-    UNLIMITED,
-    Allowance,
     Header,
     Quota,
     QuotaExceededError,
@@ -55,12 +53,15 @@ class QuotaService:
             salt=salt[:64],  # BLAKE2b's longest key
         )
 
-    async def charge(self, kind: QuotaKind, subject: QuotaSubject) -> Allowance:
-        """Count one call of a proved client. Raises QuotaExceededError when its quota or its tenant's is used up."""
+    async def charge(self, kind: QuotaKind, subject: QuotaSubject) -> tuple[Header, ...]:
+        """Count one call of a proved client; the headers that its answer carries, none where nothing is limited.
+
+        Raises QuotaExceededError when its quota or its tenant's is used up.
+        """
         limits = self._limits
         client_quota, tenant_quota = limits.for_client(kind, subject), limits.for_tenant(kind, subject)
         if client_quota is None and tenant_quota is None:
-            return UNLIMITED
+            return ()
         now = self._clock.monotonic()
         client = self._window(kind, subject.client_id, client_quota, now)
         tenant = self._window(kind, subject.tenant.tenant_id, tenant_quota, now)
@@ -70,14 +71,13 @@ class QuotaService:
             now = self._clock.monotonic()
         headers = (policy_header(client_quota, tenant_quota), _standing_header(client, tenant, now))
         if passes:
-            return Allowance(headers)
+            return headers
         raise _exceeded(kind, client, tenant, now=now, headers=headers)
 
     def _window(self, kind: QuotaKind, key: str, quota: Quota | None, now: float) -> Window | None:
         if quota is None:
             return None
-        windows = self._windows[kind]
-        return windows.find(key, quota, now) or windows.open(key, quota, now)
+        return self._windows[kind].take(key, quota, now)
 
     async def peek(self, subject: QuotaSubject) -> dict[str, dict[str, dict[str, int] | None]]:
         """How the quotas of a client stand, without counting: `{"token": {"client": {…}, "tenant": {…}}, "api": …}`.
@@ -110,11 +110,6 @@ class QuotaService:
             "resets_in_seconds": quota.window_seconds if window is None else whole_seconds(window.closes_at - now),
         }
 
-    @property
-    def counts_failures(self) -> bool:
-        """Whether failed authentications are limited at all."""
-        return self._failures.is_on
-
     async def failed_authentication(self, address: str, client_id: str) -> Verdict:
         """Count a wrong secret. address: as `Exchange.address_group` has it; client_id: as claimed.
 
@@ -129,7 +124,7 @@ class QuotaService:
             counts, seconds_left = await self.shared.failed(address, client_id) or (counts, seconds_left)
         return self._failures.judge((address, client_id), counts, seconds_left=seconds_left, now=now, now_ms=now_ms)
 
-    async def authenticated(self, address: str, client_id: str) -> None:
+    def authenticated(self, address: str, client_id: str) -> None:
         """A right secret came: what failed before for this address and client no longer counts."""
         if self._failures.is_on:
             self._failures.forgive(address, client_id, now=self._clock.monotonic())

@@ -47,6 +47,13 @@ class MemoryWindows:
     def __len__(self) -> int:
         return len(self._windows)
 
+    def take(self, key: str, quota: Quota, now: float) -> Window:
+        """The open window; opened now where there is none."""
+        window = self._windows.get(key)
+        if window is not None and window.quota is quota and now < window.closes_at:  # nearly always
+            return window
+        return self.find(key, quota, now) or self.open(key, quota, now)
+
     def find(self, key: str, quota: Quota, now: float) -> Window | None:
         """The open window, or None when the next call opens one: a changed quota counts on if it is as long."""
         window = self._windows.get(key)

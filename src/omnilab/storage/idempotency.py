@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import LargeBinary, bindparam, delete, insert, select, tuple_
 
 from omnilab.clock import Clock
-from omnilab.crypto.sealing import keyed_digest
+from omnilab.crypto.keyed_digest import keyed_digest
 from omnilab.errors import ConflictError, UnavailableError
 from omnilab.storage.database import Database, DuplicateRowError, Transaction
 from omnilab.storage.idempotency_tables import idempotency_records

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from omnilab.audit.model import AuditRecord
 from omnilab.audit.model.events import SECRET_NEW_ADDRESS
 from omnilab.storage.database import Reader
-from omnilab.tenancy.store.secret_addresses import AddressUse, find_acquaintance
+from omnilab.tenancy.store.secret_addresses import LOOKED_UP, AddressUse, find_acquaintance, list_recorded
 
-_REMEMBERED = 50_000
-_YIELD_EVERY = 50
+_REMEMBERED = 200_000  # one address for each client that a snapshot holds at most; about 150 bytes each
 
 
 class NewAddresses:
@@ -31,12 +30,14 @@ class NewAddresses:
         """The events among these uses, which are not written yet. Raises UnavailableError."""
         found = []
         unmet = [use for use in uses if use[:3] not in self._met]
-        for number, use in enumerate(unmet):
-            record = await self._record(use)
-            if record is not None:
-                found.append(record)
-            if number % _YIELD_EVERY == _YIELD_EVERY - 1:
-                await asyncio.sleep(0)  # after a start there may be thousands: let requests pass
+        for start in range(0, len(unmet), LOOKED_UP):
+            group = unmet[start : start + LOOKED_UP]
+            recorded = await list_recorded(self._reader, [use[:3] for use in group])
+            for use in group:
+                record = None if use[:3] in recorded else await self._record(use)
+                if record is not None:
+                    found.append(record)
+            await asyncio.sleep(0)  # after a start there may be thousands: let requests pass
         return found
 
     def met(self, uses: Sequence[AddressUse]) -> None:

@@ -98,14 +98,12 @@ class Application:
         self._simulate = parts.simulate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._exchange(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._pages(scope, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
-
-    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
+        if scope["type"] == "lifespan":
+            await self._pages(scope, receive, send)
+            return
         started = self._clock.monotonic()
         exchange = Exchange(scope, receive, send, request_id=self._ids())
         route = self._routes.find(scope.get("raw_path") or scope["path"].encode())

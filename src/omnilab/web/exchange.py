@@ -53,6 +53,7 @@ class Exchange:
         "_body",
         "_by_name",
         "_repeats",
+        "_whole",
         "address",
         "address_group",
         "caller",
@@ -95,18 +96,19 @@ class Exchange:
         self._by_name: dict[bytes, bytes] | None = None
         self._repeats = False
         self._body: bytes | None = None
+        # The server's own request, where the server is ours: it has the whole body, and takes a whole answer.
+        self._whole: WholeRequest | None = scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
 
     def header(self, name: bytes) -> bytes | None:
         """The header of this lower-case name, or None.
 
         Raises RequestError when it came more than once: which one counts would be a guess.
         """
-        by_name = self._by_name
-        if by_name is None:
-            by_name = self._by_name = dict(self.scope["headers"])
-            self._repeats = len(by_name) != len(self.scope["headers"])
-        value = by_name.get(name)
-        if self._repeats and value is not None and len(self.headers(name)) > 1:
+        if self._by_name is None:
+            self._by_name = dict(self.scope["headers"])
+            self._repeats = len(self._by_name) != len(self.scope["headers"])
+        value = self._by_name.get(name)
+        if value is not None and self._repeats and len(self.headers(name)) > 1:
             raise RequestError(
                 "request_malformed",
                 f"The header {name.decode('latin-1').title()} is given more than once; send it once.",
@@ -130,17 +132,11 @@ class Exchange:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared[:12]) > limit:
             raise _too_large(limit, f"{declared[:12].decode()} bytes declared")
-        whole = self._whole()
-        body = await self._received_body(limit) if whole is None else whole.whole_body()
+        body = await self._received_body(limit) if self._whole is None else self._whole.whole_body()
         if len(body) > limit:
             raise _too_large(limit, f"{len(body)} bytes")
         self._body = body
         return body
-
-    def _whole(self) -> WholeRequest | None:
-        """The server's own request, where the server is ours: it has the whole body, and takes a whole answer."""
-        found: WholeRequest | None = self.scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
-        return found
 
     async def _received_body(self, limit: int) -> bytes:
         message = await self.receive()
@@ -174,9 +170,8 @@ class Exchange:
         """Send the one answer. `Cache-Control` is `no-store` unless `headers` brings its own."""
         self.status = status
         own = [(b"x-request-id", self.request_id.encode()), *self.extra_headers]
-        whole = self._whole()
-        if whole is not None:
-            whole.answer(status, _lines(content_type, tuple(headers)), own, body)
+        if self._whole is not None:
+            self._whole.answer(status, _lines(content_type, tuple(headers)), own, body)
             return
         head = [*_head(content_type, headers), *own, (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": status, "headers": head})

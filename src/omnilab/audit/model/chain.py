@@ -5,7 +5,9 @@ Who can write the tables but lacks the key cannot make a link or a head that hol
 
 from __future__ import annotations
 
-from hmac import digest, new
+from hmac import digest
+
+from omnilab.crypto.keyed_digest import KeyedDigest
 
 _HASH = "sha256"
 
@@ -18,8 +20,7 @@ class ChainKey:
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
             raise ValueError(f"the chain key must be 32 bytes, this one has {len(key)}")
-        # Set up once: `digest` would do so for each record, and let go of the interpreter lock twice.
-        self._links = new(digest(key, b"omnilab audit links", _HASH), digestmod=_HASH)
+        self._links = KeyedDigest(digest(key, b"omnilab audit links", _HASH))  # set up once, for every record
         self._heads = digest(key, b"omnilab audit heads", _HASH)
         self._claims = digest(key, b"omnilab audit claims", _HASH)
         self._cuts = digest(key, b"omnilab audit cuts", _HASH)
@@ -27,16 +28,11 @@ class ChainKey:
 
     def origin(self, chain_id: str, started_at: int) -> bytes:
         """The link before a chain's first record."""
-        return self._linked(f"{chain_id}\0{started_at}".encode())
+        return self._links(f"{chain_id}\0{started_at}".encode())
 
     def link(self, previous: bytes, key_columns: str, body: bytes) -> bytes:
         """A record's link. `key_columns` is made by `key_text`; `previous` is 32 bytes, so the parts cannot shift."""
-        return self._linked(previous + key_columns.encode() + body)
-
-    def _linked(self, data: bytes) -> bytes:
-        mac = self._links.copy()
-        mac.update(data)
-        return mac.digest()
+        return self._links(previous + key_columns.encode() + body)
 
     def seal(self, chain_id: str, started_at: int, head: Head) -> bytes:
         """What stands in `audit_chains.head_seal`: an older or a made-up head does not pass for the newest."""

@@ -18,8 +18,8 @@ from omnilab.bookings.model import booking as rules
 from omnilab.bookings.model.booking import CANCELLED, CONFIRMED, Booking, ListQuery, Slot
 from omnilab.bookings.store import BookingReader, BookingWriter
 from omnilab.clock import Clock
+from omnilab.crypto.keyed_digest import keyed_digest
 from omnilab.crypto.random import new_id
-from omnilab.crypto.sealing import keyed_digest
 from omnilab.storage.database import Database, Reader, Transaction
 from omnilab.storage.idempotency import Answer, IdempotencyStore, RepeatableCall, Write, repeatable_call
 from omnilab.storage.statement import Row

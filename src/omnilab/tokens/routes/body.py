@@ -62,6 +62,7 @@ class TokenCallParameters(msgspec.Struct, gc=False):
 
 Parameters = TypeVar("Parameters", TokenParameters, TokenCallParameters)
 NAMES = TokenParameters.__struct_fields__
+_NOTHING = dict.fromkeys(NAMES, "")
 _usual = msgspec.json.Decoder(TokenParameters)
 
 
@@ -110,24 +111,17 @@ def _read_usual_json(body: bytes) -> TokenParameters | None:
 
 def _read_usual_form(body: bytes) -> TokenParameters | None:
     """The documented parameters, each once and with a printable value, and nothing else; or None."""
-    values: dict[str, str] = {}
     try:
-        for part in body.decode("ascii").split("&"):
-            name, _, value = part.partition("=")
-            if name not in NAMES or name in values:
-                return None
-            if "%" in value or "+" in value:
-                value = unquote_plus(value, errors="strict")
-            if not value.isprintable():
-                return None
-            values[name] = value
-    except UnicodeDecodeError:
+        text = body.decode("ascii")
+        pairs = [part.split("=", 1) for part in text.split("&")]
+        values = dict(pairs)
+        if "%" in text or "+" in text:
+            values = {name: unquote_plus(value, errors="strict") for name, value in pairs}
+    except ValueError:  # not ASCII, no value after a name, or no UTF-8 behind the signs of percent
         return None
-    found = values.get
-    return TokenParameters(
-        found("grant_type", ""), found("client_id", ""), found("client_secret", ""), found("audience", ""),
-        found("scope", ""), found("resource", ""),
-    )  # fmt: skip
+    if len(values) != len(pairs) or not values.keys() <= _NOTHING.keys() or not "".join(values.values()).isprintable():
+        return None
+    return TokenParameters(**_NOTHING | values)
 
 
 def _form_pairs(body: bytes, names: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from omnilab.errors import OmniLabError, RequestError, TokenRefusedError
 from omnilab.tokens.model.request import Presented, TokenRequest
 from omnilab.tokens.routes.authorization import claimed_client_id, find_presented
 from omnilab.tokens.routes.body import FORM, NAMES, TokenParameters, form_or_json, read_parameters
-from omnilab.tokens.service.issuing import IssuedToken, TokenService
+from omnilab.tokens.service.issuing import TokenService
 from omnilab.web.exchange import Exchange
 
 GRANT_TYPE = "client_credentials"
@@ -30,7 +30,15 @@ class TokenEndpoint:
         kind = form_or_json(exchange)
         parameters = read_parameters(await exchange.body(), kind)
         try:
-            issued = await self._issue(exchange, parameters, kind)
+            if exchange.query_string:
+                check_query(exchange.query_string)
+            check_parameters(parameters)
+            authorization = exchange.header(b"authorization")
+            if exchange.header(b"origin") is not None or exchange.header(b"sec-fetch-site") is not None:
+                await self._refuse_browser(exchange, parameters, authorization)
+            presented = find_presented(authorization, parameters)
+            request = read_request(exchange, parameters, presented, audience_optional=kind == FORM)
+            issued = await self._service.issue(request, exchange.extra_headers)
         except OmniLabError as error:
             # Whose request it claims to be, so that an unproved refusal can be found again.
             if error.subject is None and error.claimed_client_id is None:
@@ -38,17 +46,6 @@ class TokenEndpoint:
             raise
         exchange.subject = issued.subject
         await exchange.answer(200, issued.answer, headers=_NOT_CACHED)
-
-    async def _issue(self, exchange: Exchange, parameters: TokenParameters, kind: str) -> IssuedToken:
-        if exchange.query_string:
-            check_query(exchange.query_string)
-        check_parameters(parameters)
-        authorization = exchange.header(b"authorization")
-        if exchange.header(b"origin") is not None or exchange.header(b"sec-fetch-site") is not None:
-            await self._refuse_browser(exchange, parameters, authorization)
-        presented = find_presented(authorization, parameters)
-        request = read_request(exchange, parameters, presented, audience_optional=kind == FORM)
-        return await self._service.issue(request, exchange.extra_headers)
 
     async def _refuse_browser(
         self, exchange: Exchange, parameters: TokenParameters, authorization: bytes | None

@@ -69,7 +69,7 @@ class TokenCalls:
         request = _request_of(exchange, find_presented(authorization, parameters))
         client, secret = await self._tokens.authenticate(request)
         exchange.subject = subject_of(client, secret)
-        exchange.extra_headers.extend((await self._quotas.charge("api", client)).headers)
+        exchange.extra_headers.extend(await self._quotas.charge("api", client))
         return TokenCall(client, secret, request, parameters.token, parameters.token_type_hint)
 
     async def _refuse_browser(

@@ -98,11 +98,11 @@ class TokenService:
         What the quota says goes to `answer_headers`, for refusals after it too. Raises TokenRefusedError, LimitError
         or UnavailableError; `subject` is set once the secret has proved right.
         """
-        client, secret = await self._authenticate(request)
+        client, secret = self._known(request) or await self._authenticate(request)
         now_ms = self._clock.now_ms()
         try:
             decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
-            answer_headers.extend((await self._quotas.charge("token", client)).headers)
+            answer_headers.extend(await self._quotas.charge("token", client))
             template = self._template_of(request, client, secret)
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
@@ -148,16 +148,17 @@ class TokenService:
         if len(request.presented) != 1:
             return None
         client_id, secret = request.presented[0]
-        return self._snapshot.known_credential(
-            client_id, secret_digest(self._issuer.pepper, client_id, secret.reveal())
-        )
+        digest = secret_digest(self._issuer.pepper, client_id, secret.reveal())
+        found = self._snapshot.known_credential(client_id, digest)
+        if found is not None:
+            self._quotas.authenticated(request.address_group, client_id)
+        return found
 
     async def _authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
-        found = self._known(request) or await self._find(request)
+        found = await self._find(request)
         if found is None:
             await self._refuse_credential(request)
-        if self._quotas.counts_failures:
-            await self._quotas.authenticated(request.address_group, found[0].client_id)
+        self._quotas.authenticated(request.address_group, found[0].client_id)
         return found
 
     async def _find(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry] | None:
