@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from omnilab.crypto.random import RequestIds
 from omnilab.errors import UnavailableError
 from omnilab.tenancy import secret_use
 from omnilab.tenancy.model.orders import Rotation
 from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
+from omnilab.tenancy.new_addresses import NewAddresses
 from omnilab.tenancy.service.means import Touched
 from omnilab.tenancy.store.secret_addresses import list_addresses
 from tests.harness.databases import BOTH_ENGINES
@@ -225,6 +227,27 @@ def test_the_table_of_addresses_stays_bounded(tmp_path: Path) -> None:
         found = await list_addresses(estate.db, made.client.tenant_id, made.client.client_id)
         assert min(found[made.issued.secret_id].values()) == NOON + 50
         assert len(found[made.issued.secret_id]) == KEPT_ADDRESSES
+
+    tell(tmp_path, story)
+
+
+def test_of_many_addresses_at_once_exactly_the_new_ones_are_told(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        tenant_id, secret_id = made.client.tenant_id, made.issued.secret_id
+
+        async def use_from(numbers: range) -> set[str | None]:
+            before = len(await estate.records("secrets:new-address"))
+            estate.use._news = NewAddresses(estate.db, RequestIds(estate.clock))  # as after a start
+            for number in numbers:
+                estate.use.used(tenant_id, secret_id, NOON, f"192.0.2.{number}")
+            await estate.use.flush()
+            return {record.address for record in (await estate.records("secrets:new-address"))[before:]}
+
+        assert await use_from(range(120)) == set()  # the first addresses of a client are no news
+        assert await use_from(range(120)) == set()
+        assert await use_from(range(60, 180)) == {f"192.0.2.{number}" for number in range(120, 180)}
 
     tell(tmp_path, story)
 

@@ -9,7 +9,6 @@ import base64
 import binascii
 import os
 from collections.abc import Callable
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM

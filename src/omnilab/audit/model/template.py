@@ -5,33 +5,24 @@ Promises the very bytes that `record.encode` makes of the same record, for value
 
 from __future__ import annotations
 
-import msgspec
-
 from omnilab.audit.model.record import AuditRecord, encode
 
-# Stand where values will. No text of the record is taken for one of them: the first two come before any text, and the
-# third is last and has its quotes with it (a text that spells the escape has its backslash doubled).
-_REQUEST_ID, _VALUE, _OCCURRED_AT = "\x01", "\x02", 3_000_000_000_000_003
+# How each record begins: the order of the fields never changes.
+_HEAD = '{"request_id":"","occurred_at":0'
 
 
 class RecordTemplate:
     """The record of a granted request but for its request id, its time and one text: its address or a detail."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_after", "_before")
 
     def __init__(self, record: AuditRecord, varying: str) -> None:
-        """`varying`: `address`, or the name in `details` of the text that changes."""
-        form = msgspec.structs.replace(record, request_id=_REQUEST_ID, occurred_at=_OCCURRED_AT)
-        if varying == "address":
-            form = msgspec.structs.replace(form, address=_VALUE)
-        else:
-            form = msgspec.structs.replace(form, details={**record.details, varying: _VALUE})
-        first, rest = encode(form).decode().split(r"\u0001", 1)
-        second, rest = rest.split(str(_OCCURRED_AT), 1)
-        third, last = rest.rsplit(r'"\u0002"', 1)
-        self._parts = (first, second, f'{third}"', f'"{last}')
+        """`varying`: `address`, or the name of the only one in `details`. Where values will come, `record` has 0 and
+        empty texts; no other text of it can be taken for the place, for in JSON the quotes of a text are escaped."""
+        place = f'"{varying}":"'
+        before, after = encode(record).decode()[len(_HEAD) :].split(f'{place}"', 1)
+        self._before, self._after = before + place, f'"{after}'
 
     def fill(self, request_id: str, at_ms: int, value: str) -> bytes:
         """The canonical JSON of one record."""
-        first, second, third, last = self._parts
-        return f"{first}{request_id}{second}{at_ms}{third}{value}{last}".encode()
+        return f'{{"request_id":"{request_id}","occurred_at":{at_ms}{self._before}{value}{self._after}'.encode()

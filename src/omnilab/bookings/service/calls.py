@@ -189,6 +189,7 @@ def _list_record(tenant_id: str, tenant: str, client_id: str, secret_id: str, ad
         client_id=client_id,
         secret_id=secret_id,
         address=address,
+        details={"contact": ""},
     )
     return RecordTemplate(record, "contact")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from omnilab.audit.model import Actor
-from omnilab.crypto.random import new_id, random_text
 from omnilab.crypto.keyed_digest import keyed_digest
+from omnilab.crypto.random import new_id, random_text
 from omnilab.crypto.secret import Secret
 from omnilab.storage.database import Transaction
 from omnilab.tenancy.model.hand_off import HandOff, decide_opening

@@ -74,6 +74,7 @@ class TokenTemplates:
             tenant=client.tenant.tenant,
             client_id=client.client_id,
             secret_id=secret.secret_id,
+            address="",
             details={"audience": right.audience.audience, "scope": right.scope},
         )
         return TokenTemplate(fixed_claims(self._issuer, client, secret, right), record, right, secret.expires_at)
