@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.harness import Credentials, Omnilab, Server, booking_row, databases
+from tests.harness import Credentials, Omnilab, Server, booking_row, databases, observing
 from tests.harness.measuring import measured_as
 from tests.harness.standing import close_standing
 
@@ -108,3 +108,15 @@ def pytest_sessionfinish() -> None:
     if (measuring := coverage.Coverage.current()) is not None:
         measuring.stop()
         measuring.save()
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    observing.hand_on(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    if lines := [line for report in reports for line in observing.noted_in(report)]:
+        terminalreporter.section("observed")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -6,7 +6,6 @@ docs/faults.md holds what was seen; WRITE_FAULTS=1 writes it anew.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,6 +18,7 @@ from tests.cluster.load import Callers, calling
 from tests.cluster.nodes import Cluster, cluster_in
 from tests.harness import Connection, Credentials, Omnilab, Server, booking_row
 from tests.harness.forwarding import Forwarder, forwarding_to
+from tests.harness.observing import note
 from tests.harness.small_disk import SmallDisk, small_disk
 
 BOOKINGS = 6000
@@ -26,6 +26,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/faults.md"
 CUT_SECONDS = 10.0
 AWAY_SECONDS = 2.0
 
+TITLES = "| Fault | Calls | 200 | 503 | Cut | Longest wait for an answer | All nodes answer again after |"
 FAULTS = (
     "A node is killed (`kill -9`)",
     "PostgreSQL is killed (`kill -9`) and starts again",
@@ -61,6 +62,7 @@ def booking_ids() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    note(TITLES)
     folder = tmp_path_factory.mktemp("faults")
     with (
         small_disk(300) as disk,
@@ -91,8 +93,7 @@ def keep_page(rows: dict[str, str]) -> None:
     if os.environ.get("WRITE_FAULTS") and set(rows) == set(FAULTS):
         head, _, _ = PAGE.read_text().partition("| Fault |")
         _, _, tail = PAGE.read_text().partition("\n\nWhat the columns")
-        titles = "| Fault | Calls | 200 | 503 | Cut | Longest wait for an answer | All nodes answer again after |"
-        table = [titles, "|---|--:|--:|--:|--:|--:|--:|", *(rows[fault] for fault in FAULTS)]
+        table = [TITLES, "|---|--:|--:|--:|--:|--:|--:|", *(rows[fault] for fault in FAULTS)]
         PAGE.write_text(head + "\n".join(table) + "\n\nWhat the columns" + tail)
 
 
@@ -114,7 +115,7 @@ def under(
     asyncio.run(run())
     seen = callers.seen
     scene.rows[fault] = seen.row(fault, recovered)
-    logging.getLogger(__name__).info(scene.rows[fault])
+    note(scene.rows[fault])
     assert seen.strange == []
     assert set(seen.statuses) <= {200, 503}
     assert set(seen.cut) <= set(cut_nodes)

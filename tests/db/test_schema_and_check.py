@@ -101,6 +101,8 @@ def test_planted_damage_is_named_on_postgresql_too(checks: tuple[str, ...], tmp_
     omnilab.create_client("acme")
     omnilab.import_bookings("acme", [booking_row(number) for number in (1, 2, 3)])
     assert omnilab.cli("db", "check")["intact"]
+    rows = omnilab.cli("db", "status")["rows"]
+    assert (rows["bookings"], rows["clients"]) == (3, 1)  # nothing was analysed yet: counted
     name = omnilab.settings["database_url"].rpartition("/")[2]
     for check in checks:
         sql = DAMAGE[check].replace("zeroblob(200)", "decode(repeat('00', 200), 'hex')")

@@ -68,7 +68,7 @@ def _migrate(verb: str, to: str, *, as_json: bool) -> None:
 
 @app.command("status")
 def status(as_json: JsonFlag = False) -> None:
-    """Show engine, schema, pending migrations, size and rows (on PostgreSQL its own estimates)."""
+    """Show engine, schema, pending migrations, size and rows (PostgreSQL's own estimates, where it has made them)."""
     from omnilab.storage.inspecting import stand
 
     async def action(url: str) -> Document:

@@ -15,7 +15,8 @@ from omnilab.storage.tables import metadata
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """revision: None before `init`. rows: by table; on PostgreSQL its own estimates. bytes_used: of the database."""
+    """revision: None before `init`. rows: by table; on PostgreSQL its own estimates, where it has made them.
+    bytes_used: of the database."""
 
     engine: str
     revision: str | None
@@ -72,9 +73,18 @@ async def _bytes_used(side: Side, url: str) -> int:
 
 async def _rows(side: Side, engine: str) -> dict[str, int]:
     names = [table.name for table in metadata.sorted_tables]
-    if engine == "sqlite":
-        return {name: int((await side.fetch(f"SELECT count(*) FROM {name}"))[0][0]) for name in names}  # noqa: S608
+    estimated = {} if engine == "sqlite" else await _estimated_rows(side)
+    return {name: estimated.get(name) or await _count(side, name) for name in names}
+
+
+async def _count(side: Side, table: str) -> int:
+    return int((await side.fetch(f"SELECT count(*) FROM {table}"))[0][0])  # noqa: S608
+
+
+async def _estimated_rows(side: Side) -> dict[str, int]:
+    """By table, all partitions together; without tables of which a part that holds rows is not estimated yet."""
     sql = """SELECT COALESCE(p.relname, c.relname), sum(GREATEST(c.reltuples, 0))::bigint FROM pg_class c
         LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = i.inhparent
-        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace GROUP BY 1"""
-    return {name: int(rows) for name, rows in await side.fetch(sql) if name in names}
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace GROUP BY 1
+        HAVING NOT bool_or(c.reltuples < 0 AND pg_relation_size(c.oid) > 0)"""
+    return {name: int(rows) for name, rows in await side.fetch(sql)}
