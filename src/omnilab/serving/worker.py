@@ -21,6 +21,7 @@ from omnilab.app import create_app, open_platform
 from omnilab.errors import OmniLabError, UnavailableError
 from omnilab.serving.server import Server
 from omnilab.settings import Settings
+from omnilab.storage.sqlite_threads import one_thread_a_connection
 from omnilab.telemetry.metrics import Metrics, MetricsBoard, serve_metrics
 from omnilab.telemetry.redaction import mask
 
@@ -56,6 +57,8 @@ class Post:
 def work(settings: Settings, post: Post) -> int:
     """Serve until SIGTERM; returns the exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    if settings.database_url.startswith("sqlite:"):
+        one_thread_a_connection()  # the loop's thread reads, the writer's writes
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(settings, post))
