@@ -1,8 +1,8 @@
 """On SQLite: audit records lie in the order in which they came, and their key is an index beside them.
 
 As a table without row ids each record lay in the key's own B-tree, whose inner pages held whole records too: a third
-more CPU and a seventh more writing for each record (docs/adr/0007). Records are copied, about 12 s for a million; writers
-wait meanwhile. The file keeps the room of the old table for records to come.
+more CPU and a seventh more writing for each record (docs/adr/0007). Records are copied, about 12 s for a million;
+writers wait meanwhile. The file keeps the room of the old table for records to come.
 
 Programs of 0005 work on this schema: the columns and the key are the same.
 """
