@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.contenders import floor, ours
 from bench.data import Installation, cancel_requests, installation, list_requests, tokens_of
-from bench.figures import Row, summary
+from bench.figures import Row, ratio_of, summary
 from bench.machine import Program, wrk
 from bench.tokens import rate_of
 
@@ -37,9 +37,9 @@ def lists(rounds: int, seconds: float) -> Iterator[Row]:
     for name in ("ours, 3", "floor, 3", "ours, 50", "floor, 50"):
         yield Row(f"lists of {name} bookings, a second", middle[name], "", spread=summary(rates[name])["spread"])
     for size in ("3", "50"):
-        ratio = middle[f"ours, {size}"] / middle[f"floor, {size}"]
+        ratio = ratio_of(rates[f"ours, {size}"], rates[f"floor, {size}"])
         yield Row(f"list of {size} bookings ÷ its floor", ratio, "×", 0.75, note="uvicorn, raw ASGI, bare sqlite3")
-    added = (middle["unverified, 3"] / middle["ours, 3"] - 1) * 100
+    added = (ratio_of(rates["unverified, 3"], rates["ours, 3"]) - 1) * 100
     yield Row("verification from cache adds to a list", added, "%", 10, at_least=False)
 
 
@@ -62,7 +62,7 @@ def large(rounds: int, seconds: float) -> Iterator[Row]:
             with ours(made) as program:
                 requests = list_requests(made, tokens_of(made, program.port))
                 rates[name].append(rate_of(program, "", requests, seconds, warm=2))
-    ratio = median(rates["small"]) / median(rates["large"])
+    ratio = ratio_of(rates["small"], rates["large"])
     name = "list among 10 thousand ÷ among 5 million bookings"
     yield Row(name, ratio, "×", 1.2, at_least=False, note="in the page cache")
 

@@ -56,6 +56,12 @@ def percentile(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
+def ratio_of(over: Sequence[float], under: Sequence[float]) -> float:
+    """The median of the ratios round by round: both of a round met the machine in the same mood. The longer of the two
+    counts as far as the shorter goes. Raises StatisticsError for none."""
+    return median(upper / lower for upper, lower in zip(over, under, strict=False))
+
+
 def summary(values: Sequence[float]) -> dict[str, float]:
     """The median, and the spread from least to most as a part of it."""
     middle = median(values)

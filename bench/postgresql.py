@@ -19,7 +19,7 @@ from statistics import median
 from bench.bookings import tenants_file
 from bench.contenders import floor, ours
 from bench.data import OMNILAB, Installation, installation, list_requests, tokens_of
-from bench.figures import Row, summary
+from bench.figures import Row, ratio_of, summary
 from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
 from bench.postgresql_server import Database, postgresql
 from bench.tokens import TOKEN, rate_of
@@ -82,16 +82,17 @@ def _compared(rates: dict[str, list[float]], costs: Costs) -> Iterator[Row]:
     middle = {name: median(each) for name, each in rates.items()}
     yield Row("tokens on PostgreSQL, a second", middle["tokens"], "", spread=summary(rates["tokens"])["spread"])
     note = f"CPU a token: ours {median(costs['ours']):.0f} µs, PostgreSQL {median(costs['PostgreSQL']):.0f} µs"
-    yield Row("tokens on PostgreSQL ÷ on SQLite", middle["tokens"] / middle["SQLite tokens"], "×", 0.9, note=note)
+    ratio = ratio_of(rates["tokens"], rates["SQLite tokens"])
+    yield Row("tokens on PostgreSQL ÷ on SQLite", ratio, "×", 0.9, note=note)
     for size in ("3", "50"):
         yield Row(f"lists of {size} on PostgreSQL, a second", middle[size], "", spread=summary(rates[size])["spread"])
-        ratio = middle[size] / middle[f"floor {size}"]
+        ratio = ratio_of(rates[size], rates[f"floor {size}"])
         yield Row(f"list of {size} on PostgreSQL ÷ its floor", ratio, "×", 0.7, note="uvicorn, raw ASGI, bare asyncpg")
 
 
 def _two_nodes(there: Installation, requests: Path, seconds: float) -> Iterator[Row]:
     costs: dict[int, list[float]] = defaultdict(list)
-    for _ in range(2):
+    for _ in range(3):
         for nodes in (1, 2):
             with ExitStack() as stack:
                 cores = [SERVER_CORE, LOAD_CORE][:nodes]
@@ -102,7 +103,7 @@ def _two_nodes(there: Installation, requests: Path, seconds: float) -> Iterator[
                 runs = _together(programs, requests, seconds)
                 costs[nodes].append((sum(each.cpu_seconds() for each in programs) - before) / runs * 1e6)
     note = "2 × CPU a token with one node ÷ with two: PostgreSQL and the load have no core of their own here"
-    yield Row("two nodes ÷ one", 2 * median(costs[1]) / median(costs[2]), "×", 1.7, note=note)
+    yield Row("two nodes ÷ one", 2 * ratio_of(costs[1], costs[2]), "×", 1.7, note=note)
 
 
 def _together(programs: list[Program], requests: Path, seconds: float) -> int:
@@ -143,7 +144,7 @@ def large(rounds: int, seconds: float) -> Iterator[Row]:
                 tokens = _tokens(made)
                 with ours(made) as program:
                     rates[name].append(rate_of(program, "", list_requests(made, tokens), seconds, warm=3))
-        ratio = median(rates["small"]) / median(rates["large"])
+        ratio = ratio_of(rates["small"], rates["large"])
         yield Row("list among 10 thousand ÷ 5 million bookings, PostgreSQL", ratio, "×", 1.2, at_least=False)
         yield from _shows(there, wanted)
         yield from _retained(database, there)

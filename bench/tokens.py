@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.contenders import HERE, PEERS, floor, ours, peer, prepare_peers
 from bench.data import Installation, installation
-from bench.figures import Row, openssl_rates, summary
+from bench.figures import Row, openssl_rates, ratio_of, summary
 from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
 
 TOKEN = "/v1/oauth:token"
@@ -69,15 +69,15 @@ def compare(rounds: int, seconds: float) -> tuple[dict[str, list[float]], list[R
                 rates[name].append(rate_of(program, "/token", peer_requests, took, connections=width))
     for name, rate in openssl(*_ALGORITHMS[1:]).items():
         rates[f"openssl {name}"].append(rate)
-    return dict(rates), _ratios({name: summary(each) for name, each in rates.items()})
+    return dict(rates), _ratios(rates)
 
 
-def _ratios(figures: dict[str, dict[str, float]]) -> list[Row]:
+def _ratios(rates: dict[str, list[float]]) -> list[Row]:
+    figures = {name: summary(each) for name, each in rates.items()}
     rows = [Row(f"{name}, a second", each["median"], "", spread=each["spread"]) for name, each in figures.items()]
-    own = figures["ours"]["median"]
 
     def over(name: str, target: float | None, note: str = "") -> Row:
-        return Row(f"tokens of ours ÷ {name}", own / figures[name]["median"], "×", target, note=note)
+        return Row(f"tokens of ours ÷ {name}", ratio_of(rates["ours"], rates[name]), "×", target, note=note)
 
     return [
         *rows,
@@ -145,9 +145,9 @@ def costs(rounds: int, seconds: float) -> Iterator[Row]:
             two.append(cpu_of(program, right, seconds))
     yield Row("CPU a token", median(one), "µs", spread=summary(one)["spread"])
     yield Row("CPU a wrong secret", median(refused), "µs", spread=summary(refused)["spread"])
-    yield Row("CPU of a wrong secret ÷ of a right one", median(refused) / median(one), "×", 1.0, at_least=False)
+    yield Row("CPU of a wrong secret ÷ of a right one", ratio_of(refused, one), "×", 1.0, at_least=False)
     note = "2 × CPU a token with one ÷ with two workers on both cores: the load generator's share is not counted"
-    yield Row("two workers ÷ one", 2 * median(one) / median(two), "×", 1.7, note=note)
+    yield Row("two workers ÷ one", 2 * ratio_of(one, two), "×", 1.7, note=note)
 
 
 def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
@@ -164,7 +164,7 @@ def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
                 else:
                     wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=seconds)
                 megabytes[name] = program.worker_megabytes()
-    ratio = median(rates["wide"]) / median(rates["small"])
+    ratio = ratio_of(rates["wide"], rates["small"])
     yield Row("tokens with 100,000 clients ÷ with 100", ratio, "×", 0.8, note="random access")
     for name, clients, target in (("tenthousand", "10,000", 90), ("small", "100", None)):
         pss, rss = megabytes[name]

@@ -16,7 +16,7 @@ import pytest
 from bench import paced, run
 from bench.chart import chart
 from bench.data import request_line
-from bench.figures import Row, Run, openssl_rates, percentile, summary, table, wrk_run
+from bench.figures import Row, Run, openssl_rates, percentile, ratio_of, summary, table, wrk_run
 
 WRK = """Running 3s test @ http://127.0.0.1:8231/v1/oauth:token
   Latency Distribution
@@ -54,6 +54,11 @@ def test_medians_spread_and_percentiles() -> None:
     assert percentile([float(n) for n in range(100)], 0.99) == 99.0
     with pytest.raises(ValueError, match="no values"):
         percentile([], 0.5)
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    assert ratio_of([10, 2, 30], [5, 1, 10]) == 2  # a slow round is slow for both
+    assert ratio_of([10, 2, 30], [5]) == 2
 
 
 @pytest.mark.parametrize(("figure", "at_least", "met"), [(0.3, True, True), (0.2, True, False), (0.2, False, True)])
