@@ -8,7 +8,7 @@ import string
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnilab.clock import SystemClock
@@ -127,6 +127,7 @@ def test_secrets_inside_other_values_are_refused(position: int, lead: int) -> No
 
 
 @given(st.text(BASE62, min_size=43, max_size=49))
+@example("00000000000000000000000000A0A0eyJ000A0A0A0A")  # by chance it holds what a token begins with
 def test_random_runs_without_a_prefix_are_masked(text: str) -> None:
     kinds = [character.isdigit() + 2 * character.isupper() for character in text]
     changes = sum(1 for before, after in itertools.pairwise(kinds) if before != after)

@@ -50,6 +50,9 @@ _SECRET_SHAPE = re.compile(_SECRET, re.IGNORECASE)
 # To refuse a value takes more than to mask it: a label such as "omni_stg_frontend" is no secret.
 _WHOLE_SECRET = re.compile(_SECRET.replace("{6,}", "{16,}"), re.IGNORECASE)
 _JWT_SHAPE = re.compile(_JWT)
+# What is masked begins where the run of its characters does: a random secret may hold "eyJ" by chance, and what stands
+# before it is as secret.
+_JWT_IN_A_RUN = re.compile(rf"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]*{_JWT}")
 _SCHEME_SHAPE = re.compile(_SCHEME, re.IGNORECASE)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+@")
@@ -140,7 +143,7 @@ def _masked(text: str) -> str:
 def _masked_shapes(text: str) -> str:
     text = _PEM.sub(f"{MASK} private key", text)
     text = _SECRET_SHAPE.sub(_mask_secret, text)
-    text = _JWT_SHAPE.sub(MASK, text)
+    text = _JWT_IN_A_RUN.sub(MASK, text)
     text = _SCHEME_SHAPE.sub(rf"\1 {MASK}", text)
     return _RUN.sub(_mask_random_run, text)
 
