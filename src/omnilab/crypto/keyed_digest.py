@@ -9,6 +9,8 @@ from functools import lru_cache
 from hashlib import sha256
 
 _BLOCK_BYTES = 64
+# Tables for `bytes.translate`: where more tenants call than keys stay set up, setting one up is on the way of a read.
+_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class KeyedDigest:
@@ -18,8 +20,8 @@ class KeyedDigest:
 
     def __init__(self, key: bytes) -> None:
         block = (key if len(key) <= _BLOCK_BYTES else sha256(key).digest()).ljust(_BLOCK_BYTES, b"\0")
-        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+        self._inner = sha256(block.translate(_INNER_PAD))
+        self._outer = sha256(block.translate(_OUTER_PAD))
 
     def __call__(self, data: bytes) -> bytes:
         inner = self._inner.copy()
