@@ -252,6 +252,24 @@ def test_of_many_addresses_at_once_exactly_the_new_ones_are_told(tmp_path: Path)
     tell(tmp_path, story)
 
 
+def test_a_new_address_of_another_secret_is_told_and_a_new_client_is_not(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        known, new = await estate.client(), await estate.client()
+        tenant_id = known.client.tenant_id
+        estate.use.used(tenant_id, known.issued.secret_id, NOON, "192.0.2.1")
+        await estate.use.flush()
+        second = await estate.tenancy.secrets.add(known.client.client_id, actor=ACTOR)
+        estate.use.used(tenant_id, second.secret_id, NOON, "192.0.2.1")  # familiar: the client's other secret knows it
+        estate.use.used(tenant_id, second.secret_id, NOON, "192.0.2.2")
+        estate.use.used(tenant_id, new.issued.secret_id, NOON, "192.0.2.3")
+        await estate.use.flush()
+        told = await estate.records("secrets:new-address")
+        assert [(record.secret_id, record.address) for record in told] == [(second.secret_id, "192.0.2.2")]
+
+    tell(tmp_path, story)
+
+
 def test_no_secret_lives_longer_than_the_deployment_lets_it(tmp_path: Path) -> None:
     async def story(estate: Estate) -> None:
         await estate.tenant("acme")

@@ -12,7 +12,13 @@ from collections.abc import Callable, Sequence
 from omnilab.audit.model import AuditRecord
 from omnilab.audit.model.events import SECRET_NEW_ADDRESS
 from omnilab.storage.database import Reader
-from omnilab.tenancy.store.secret_addresses import LOOKED_UP, AddressUse, find_acquaintance, list_recorded
+from omnilab.tenancy.store.secret_addresses import (
+    LOOKED_UP,
+    AddressUse,
+    find_acquaintance,
+    list_of_used_clients,
+    list_recorded,
+)
 
 _REMEMBERED = 200_000  # one address for each client that a snapshot holds at most; about 150 bytes each
 
@@ -33,9 +39,11 @@ class NewAddresses:
         for start in range(0, len(unmet), LOOKED_UP):
             group = unmet[start : start + LOOKED_UP]
             recorded = await list_recorded(self._reader, [use[:3] for use in group])
-            for use in group:
-                record = None if use[:3] in recorded else await self._record(use)
-                if record is not None:
+            new = [use for use in group if use[:3] not in recorded]
+            # The first addresses of a client are no news: a thousand new clients are not asked about one by one.
+            used = await list_of_used_clients(self._reader, [use[:2] for use in new]) if new else ()
+            for use in new:
+                if use[:2] in used and (record := await self._record(use)) is not None:
                     found.append(record)
             await asyncio.sleep(0)  # after a start there may be thousands: let requests pass
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import and_, bindparam, case, delete, func, or_, select, tuple_
 
@@ -14,8 +14,13 @@ from omnilab.storage.statement import Statement
 from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
 from omnilab.tenancy.tables import secret_addresses, secrets, tenants
 
+SecretKey = tuple[str, str]
+"""tenant id, secret id"""
+
 AddressKey = tuple[str, str, str]
 """tenant id, secret id, address"""
+
+Key = TypeVar("Key", SecretKey, AddressKey)
 
 AddressUse = tuple[str, str, str, int, int, int]
 """tenant id, secret id, address, uses, first and last used at (ms)"""
@@ -47,6 +52,26 @@ _RECORDED = Statement(
     *(f"{name}_{place}" for place in _PLACES for name in ("tenant", "secret", "address")),
 )
 _sibling = secrets.alias()
+_OF_SIBLING = (_ADDRESS.tenant_id == _sibling.c.tenant_id) & (_ADDRESS.secret_id == _sibling.c.secret_id)
+_OF_USED_CLIENTS = Statement(
+    select(secrets.c.tenant_id, secrets.c.secret_id).where(
+        or_(
+            *(
+                and_(
+                    secrets.c.tenant_id == bindparam(f"tenant_{place}"),
+                    secrets.c.secret_id == bindparam(f"secret_{place}"),
+                )
+                for place in _PLACES
+            )
+        ),
+        select(_ADDRESS.tenant_id)
+        .select_from(_sibling)
+        .join(secret_addresses, _OF_SIBLING)
+        .where(_sibling.c.tenant_id == secrets.c.tenant_id, _sibling.c.client_id == secrets.c.client_id)
+        .exists(),
+    ),
+    *(f"{name}_{place}" for place in _PLACES for name in ("tenant", "secret")),
+)
 _ACQUAINTANCE = Statement(
     select(
         tenants.c.tenant,
@@ -55,10 +80,7 @@ _ACQUAINTANCE = Statement(
     )
     .join(tenants, tenants.c.tenant_id == secrets.c.tenant_id)
     .join(_sibling, (_sibling.c.tenant_id == secrets.c.tenant_id) & (_sibling.c.client_id == secrets.c.client_id))
-    .join(
-        secret_addresses,
-        (_ADDRESS.tenant_id == _sibling.c.tenant_id) & (_ADDRESS.secret_id == _sibling.c.secret_id),
-    )
+    .join(secret_addresses, _OF_SIBLING)
     .where(secrets.c.tenant_id == bindparam("of_tenant"), secrets.c.secret_id == bindparam("wanted"))
     .group_by(tenants.c.tenant, secrets.c.client_id),
     "wanted_address",
@@ -97,9 +119,18 @@ async def list_addresses(reader: Reader, tenant_id: str, client_id: str) -> dict
 
 async def list_recorded(reader: Reader, keys: Sequence[AddressKey]) -> set[AddressKey]:
     """Which of these are recorded, of whatever tenant. `keys`: 1 to `LOOKED_UP`."""
-    filled = [*keys, *[keys[-1]] * (LOOKED_UP - len(keys))]
-    rows = await reader.fetch(_RECORDED, *chain.from_iterable(filled))
+    rows = await reader.fetch(_RECORDED, *chain.from_iterable(_filled(keys)))
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+async def list_of_used_clients(reader: Reader, keys: Sequence[SecretKey]) -> set[SecretKey]:
+    """Which of these belong to a client that used one of its secrets before. `keys`: 1 to `LOOKED_UP`."""
+    rows = await reader.fetch(_OF_USED_CLIENTS, *chain.from_iterable(_filled(keys)))
+    return {(row[0], row[1]) for row in rows}
+
+
+def _filled(keys: Sequence[Key]) -> list[Key]:
+    return list(keys) + [keys[-1]] * (LOOKED_UP - len(keys))
 
 
 class Acquaintance(NamedTuple):
