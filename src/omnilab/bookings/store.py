@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
-from omnilab.bookings.model.booking import CANCELLED, Booking, ListFilters, ListQuery, Slot
+from omnilab.bookings.model.booking import CANCELLED, NO_FILTERS, Booking, ListFilters, ListQuery, Slot
 from omnilab.bookings.tables import bookings, slots
 from omnilab.storage.database import Reader, Transaction
 from omnilab.storage.statement import Row, Statement
@@ -26,6 +26,7 @@ _FURTHEST_ROW = 2**62
 
 Shape = tuple[bool, bool, bool, bool, bool]
 _UNFILTERED: Shape = (False, False, False, False, False)
+_NO_ARGS: list[Any] = []
 
 
 def _conditions(shape: Shape) -> tuple[Any, list[str]]:
@@ -153,8 +154,11 @@ class BookingReader:
     async def list_page(self, query: ListQuery) -> tuple[list[Row], int]:
         """The rows of one page, in the order of `Booking`'s fields, and how many there are on all pages."""
         start = min((query.page_number - 1) * query.page_size, _FURTHEST_ROW)
-        shape, args = _filter_args(query.filters)
-        statement = _LIST_ALL if shape == _UNFILTERED else list_statement(shape)
+        if query.filters is NO_FILTERS:  # nearly always
+            shape, statement, args = _UNFILTERED, _LIST_ALL, _NO_ARGS
+        else:
+            shape, args = _filter_args(query.filters)
+            statement = list_statement(shape)
         # One row more than the page holds shows whether this is the end: counting would be a second query for nothing.
         wanted = query.page_size + 1
         rows = await self._reader.fetch(statement, self._tenant_id, query.external_id, *args, wanted, start)

@@ -93,20 +93,20 @@ class QuotaLimits:
             failed_per_address_per_minute=failed_per_address_per_minute,
         )
 
-    def for_client(self, kind: QuotaKind, subject: QuotaSubject) -> Quota | None:
-        """The limit on one client's calls: its own, else the default."""
-        own = subject.token_quota if kind == "token" else subject.api_quota
-        if own is not None:
-            return parse_quota(own)
-        return self.client_token if kind == "token" else self.client_api
-
-    def for_tenant(self, kind: QuotaKind, subject: QuotaSubject) -> Quota | None:
-        """The limit on all calls of the client's tenant together."""
-        tenant = subject.tenant
-        own = tenant.token_quota if kind == "token" else tenant.api_quota
-        if own is not None:
-            return parse_quota(own)
-        return self.tenant_token if kind == "token" else self.tenant_api
+    def of_call(self, kind: QuotaKind, subject: QuotaSubject) -> tuple[Quota | None, Quota | None]:
+        """The limits on this client's calls, and on all calls of its tenant together: their own, else the defaults."""
+        if kind == "token":
+            own, tenants = subject.token_quota, subject.tenant.token_quota
+            defaults = self.client_token, self.tenant_token
+        else:
+            own, tenants = subject.api_quota, subject.tenant.api_quota
+            defaults = self.client_api, self.tenant_api
+        if own is None and tenants is None:
+            return defaults
+        return (
+            defaults[0] if own is None else parse_quota(own),
+            defaults[1] if tenants is None else parse_quota(tenants),
+        )
 
 
 class QuotaExceededError(LimitError):

@@ -58,13 +58,12 @@ class QuotaService:
 
         Raises QuotaExceededError when its quota or its tenant's is used up.
         """
-        limits = self._limits
-        client_quota, tenant_quota = limits.for_client(kind, subject), limits.for_tenant(kind, subject)
+        client_quota, tenant_quota = self._limits.of_call(kind, subject)
         if client_quota is None and tenant_quota is None:
             return ()
-        now = self._clock.monotonic()
-        client = self._window(kind, subject.client_id, client_quota, now)
-        tenant = self._window(kind, subject.tenant.tenant_id, tenant_quota, now)
+        now, windows = self._clock.monotonic(), self._windows[kind]
+        client = None if client_quota is None else windows.take(subject.client_id, client_quota, now)
+        tenant = None if tenant_quota is None else windows.take(subject.tenant.tenant_id, tenant_quota, now)
         if self.shared is None or (passes := await self.shared.charge(kind, _owned(subject, client, tenant))) is None:
             passes = _charge_here(client, tenant)
         else:
@@ -74,11 +73,6 @@ class QuotaService:
             return headers
         raise _exceeded(kind, client, tenant, now=now, headers=headers)
 
-    def _window(self, kind: QuotaKind, key: str, quota: Quota | None, now: float) -> Window | None:
-        if quota is None:
-            return None
-        return self._windows[kind].take(key, quota, now)
-
     async def peek(self, subject: QuotaSubject) -> dict[str, dict[str, dict[str, int] | None]]:
         """How the quotas of a client stand, without counting: `{"token": {"client": {…}, "tenant": {…}}, "api": …}`.
 
@@ -87,11 +81,11 @@ class QuotaService:
         return {kind: await self._states(kind, subject) for kind in ("token", "api")}
 
     async def _states(self, kind: QuotaKind, subject: QuotaSubject) -> dict[str, dict[str, int] | None]:
-        now, limits, tenant_id = self._clock.monotonic(), self._limits, subject.tenant.tenant_id
-        client_quota, tenant_quota = limits.for_client(kind, subject), limits.for_tenant(kind, subject)
+        now, windows, tenant_id = self._clock.monotonic(), self._windows[kind], subject.tenant.tenant_id
+        client_quota, tenant_quota = self._limits.of_call(kind, subject)
         if self.shared is not None:
-            client = self._window(kind, subject.client_id, client_quota, now)
-            tenant = self._window(kind, tenant_id, tenant_quota, now)
+            client = None if client_quota is None else windows.take(subject.client_id, client_quota, now)
+            tenant = None if tenant_quota is None else windows.take(tenant_id, tenant_quota, now)
             await self.shared.look(kind, _owned(subject, client, tenant))
             now = self._clock.monotonic()
         return {
@@ -160,15 +154,11 @@ def _charge_here(client: Window | None, tenant: Window | None) -> bool:
 def _standing_header(client: Window | None, tenant: Window | None, now: float) -> Header:
     """`RateLimit`: what remains (`r`) and the whole seconds until the window closes (`t`), by quota."""
     if client is not None and tenant is not None:
-        return b"ratelimit", b'"client";r=%d;t=%d, "tenant";r=%d;t=%d' % (
-            client.remaining,
-            whole_seconds(client.closes_at - now),
-            tenant.remaining,
-            whole_seconds(tenant.closes_at - now),
-        )
+        states = client.standing(now) + tenant.standing(now)
+        return b"ratelimit", b'"client";r=%d;t=%d, "tenant";r=%d;t=%d' % states
     scope, window = (b"client", client) if client is not None else (b"tenant", tenant)
     assert window is not None
-    return b"ratelimit", b'"%b";r=%d;t=%d' % (scope, window.remaining, whole_seconds(window.closes_at - now))
+    return b"ratelimit", b'"%b";r=%d;t=%d' % (scope, *window.standing(now))
 
 
 def _exceeded(

@@ -10,6 +10,7 @@ have; and it reads the clock by itself. With Redis `limits` does the counting.
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import ceil
 
 from omnilab.quotas.model import Quota
 
@@ -29,6 +30,10 @@ class Window:
     @property
     def remaining(self) -> int:
         return max(0, self.quota.amount - self.count)
+
+    def standing(self, now: float) -> tuple[int, int]:
+        """How many calls remain, and the whole seconds until the window closes."""
+        return max(0, self.quota.amount - self.count), max(1, ceil(self.closes_at - now))
 
 
 class MemoryWindows:

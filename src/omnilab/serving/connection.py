@@ -38,6 +38,7 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _EMPTY
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _EMPTY
 _FAILED = b"HTTP/1.1 500 Internal Server Error" + _EMPTY
 _NEVER = float("inf")
+_LOOKED_AT = frozenset([b"content-length", b"expect"])
 
 
 class Host(Protocol):
@@ -140,10 +141,11 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         self._headers.append((name, value))
-        if name == b"content-length":
-            self._declared = int(value)  # digits only: the parser has seen to that
-        elif name == b"expect":
-            self._expects = value.lower() == b"100-continue"
+        if name in _LOOKED_AT:
+            if name == b"expect":
+                self._expects = value.lower() == b"100-continue"
+            else:
+                self._declared = int(value)  # digits only: the parser has seen to that
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1

@@ -2,13 +2,13 @@
 
 Promises that every answer carries `X-Request-Id` and the security headers, that the address and the host have
 been judged, and that the body is never longer than asked for. Made for the hot path: no wrappers around ASGI's
-`receive` and `send`, headers indexed once and only when asked for. Must not know any house.
+`receive` and `send`, headers indexed once. Must not know any house.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -51,8 +51,6 @@ class Exchange:
 
     __slots__ = (
         "_body",
-        "_by_name",
-        "_repeats",
         "_whole",
         "address",
         "address_group",
@@ -60,6 +58,7 @@ class Exchange:
         "caller_request_id",
         "code",
         "extra_headers",
+        "header",
         "host_tenant",
         "method",
         "operation",
@@ -93,30 +92,14 @@ class Exchange:
         self.extra_headers: list[Header] = []
         self.status = 0
         self.code = ""
-        self._by_name: dict[bytes, bytes] | None = None
-        self._repeats = False
+        headers: list[Header] = scope["headers"]
+        by_name = dict(headers)
+        #: The header of this lower-case name, or None. Raises RequestError when it came more than once: which one
+        #: counts would be a guess.
+        self.header = by_name.get if len(by_name) == len(headers) else partial(_only, headers)
         self._body: bytes | None = None
         # The server's own request, where the server is ours: it has the whole body, and takes a whole answer.
         self._whole: WholeRequest | None = scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
-
-    def header(self, name: bytes) -> bytes | None:
-        """The header of this lower-case name, or None.
-
-        Raises RequestError when it came more than once: which one counts would be a guess.
-        """
-        if self._by_name is None:
-            self._by_name = dict(self.scope["headers"])
-            self._repeats = len(self._by_name) != len(self.scope["headers"])
-        value = self._by_name.get(name)
-        if value is not None and self._repeats and len(self.headers(name)) > 1:
-            raise RequestError(
-                "request_malformed",
-                f"The header {name.decode('latin-1').title()} is given more than once; send it once.",
-                check="parameters",
-                expected="one header",
-                found="several",
-            )
-        return value
 
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header that may repeat, in order."""
@@ -176,6 +159,19 @@ class Exchange:
         head = [*_head(content_type, headers), *own, (b"content-length", b"%d" % len(body))]
         await self.send({"type": "http.response.start", "status": status, "headers": head})
         await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+
+def _only(headers: list[Header], name: bytes) -> bytes | None:
+    values = [value for key, value in headers if key == name]
+    if len(values) > 1:
+        raise RequestError(
+            "request_malformed",
+            f"The header {name.decode('latin-1').title()} is given more than once; send it once.",
+            check="parameters",
+            expected="one header",
+            found="several",
+        )
+    return values[0] if values else None
 
 
 def _head(content_type: bytes, headers: Sequence[Header]) -> list[Header]:
