@@ -115,8 +115,8 @@ class Database(Reader, Protocol):
         """Return when a change may have become visible, after so many seconds at the latest."""
         ...
 
-    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
-        """Have a sink write an item in the next group commit; the future is done once it is durable."""
+    def append(self, sink: Sink, *items: Any) -> asyncio.Future[None]:
+        """Have a sink write items in the next group commit, all in the same; the future is done once it is durable."""
         ...
 
 

@@ -101,9 +101,9 @@ class PostgreSQLDatabase:
         rows = await self.fetch(statement, *args)
         return rows[0] if rows else None
 
-    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
+    def append(self, sink: Sink, *items: Any) -> asyncio.Future[None]:
         batch = self._gathering()
-        batch.items.setdefault(sink, []).append(item)
+        batch.items.setdefault(sink, []).extend(items)
         return batch.durable
 
     async def write(self, unit: Unit[T]) -> T:

@@ -71,14 +71,14 @@ class SQLiteDatabase:
         rows = await self.fetch(statement, *args)
         return rows[0] if rows else None
 
-    def append(self, sink: Sink, item: Any) -> asyncio.Future[None]:
+    def append(self, sink: Sink, *items: Any) -> asyncio.Future[None]:
         with self._lock:
             batch = self._gathering()
-            items = batch.items.get(sink)
-            if items is None:
-                batch.items[sink] = [item]
+            gathered = batch.items.get(sink)
+            if gathered is None:
+                batch.items[sink] = list(items)
             else:
-                items.append(item)
+                gathered += items
             return batch.durable
 
     async def write(self, unit: Unit[T]) -> T:

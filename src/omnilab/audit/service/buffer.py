@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import islice
 
 from omnilab.audit.store.sink import AuditSink, Entry
 from omnilab.errors import UnavailableError
@@ -76,29 +75,12 @@ class RecordBuffer:
     async def flush(self) -> None:
         """Write everything that waits. Raises UnavailableError; what was not written is kept, in order."""
         while self._entries:
-            batch = list(islice(self._entries, BATCH_RECORDS))
-            written = await self._write(batch)
-            if not written:
-                raise UnavailableError("the waiting audit records could not be written")
-
-    async def _write(self, batch: list[Entry]) -> bool:
-        """Write one batch; it may end up in two commits, and those of a failed one go back to the front."""
-        futures: list[asyncio.Future[None]] = []
-        for _ in batch:
-            self._entries.popleft()
-        self._in_flight = len(batch)
-        try:
-            for entry in batch:
-                futures.append(self._db.append(self._sink, entry))
-        except UnavailableError:  # the database is closing: what it has taken so far it still writes
-            pass
-        if futures:
-            await asyncio.wait(set(futures))
-        failed = [
-            entry
-            for number, entry in enumerate(batch)
-            if number >= len(futures) or futures[number].cancelled() or futures[number].exception() is not None
-        ]
-        self._in_flight = 0
-        self._entries.extendleft(reversed(failed))
-        return not failed
+            batch = [self._entries.popleft() for _ in range(min(BATCH_RECORDS, len(self._entries)))]
+            self._in_flight = len(batch)
+            try:
+                await self._db.append(self._sink, *batch)
+            except UnavailableError:
+                self._entries.extendleft(reversed(batch))
+                raise
+            finally:
+                self._in_flight = 0
