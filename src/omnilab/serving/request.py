@@ -19,6 +19,7 @@ _CLOSE_LINE = b"connection: close\r\n"
 _CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
 _BODILESS = (204, 304)
 _NO_SCOPE: dict[str, Any] = {}
+_line = b": ".join
 _SPLIT = "a header of the answer holds a line break"
 #: An ASGI extension of this server: the request itself, with its body read, and an answer given in one call.
 WHOLE = "omnilab.whole"
@@ -114,10 +115,10 @@ class Request:
         """
         lines = [_STATUS_LINES[status], self._connection.date(), fixed]
         if headers:
-            text = b"".join([b"%b: %b\r\n" % header for header in headers])
-            if text.count(b"\n") != len(headers) or text.count(b"\r") != len(headers):
+            text = b"\r\n".join(map(_line, headers))
+            if text.count(b"\n") != len(headers) - 1 or text.count(b"\r") != len(headers) - 1:
                 raise RuntimeError(_SPLIT)
-            lines.append(text)
+            lines += text, b"\r\n"
         if _CLOSE in headers:
             self.last = True
         elif self._connection.ends_with(self):

@@ -40,7 +40,8 @@ _CODE_NAMES = (*CODES, _OTHER)
 _CODE_AT = {code: place for place, code in enumerate(_CODE_NAMES)}
 _SUM_AT = len(DURATION_BUCKETS_SECONDS) + 1  # after the buckets, +Inf among them
 # The layout of a row, in doubles (exact for whole numbers up to 2^53).
-_BLOCK = len(STATUSES) + _SUM_AT + 1
+_DURATIONS_AT = len(STATUSES)
+_BLOCK = _DURATIONS_AT + _SUM_AT + 1
 _CODES_AT = _BLOCK * _MAX_OPERATIONS
 _FIGURES_AT = _CODES_AT + len(_CODE_NAMES)
 _ROW = _FIGURES_AT + len(FIGURES)
@@ -94,7 +95,7 @@ class Metrics:
         operation = exchange.operation
         start = self._block_at.get(operation.operation_id, 0) if operation is not None else 0
         row[start + _STATUS_AT.get(exchange.status or 499, 0)] += 1
-        durations = start + len(STATUSES)
+        durations = start + _DURATIONS_AT
         row[durations + bisect_left(DURATION_BUCKETS_SECONDS, duration_seconds)] += 1
         row[durations + _SUM_AT] += duration_seconds
         if exchange.code:
