@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from omnilab.crypto.random import RequestIds
 from omnilab.errors import UnavailableError
+from omnilab.storage.database import Database, Unit
 from omnilab.tenancy import secret_use
 from omnilab.tenancy.model.orders import Rotation
 from omnilab.tenancy.model.verdict import KEPT_ADDRESSES
@@ -17,6 +19,8 @@ from omnilab.tenancy.service.means import Touched
 from omnilab.tenancy.store.secret_addresses import list_addresses
 from tests.harness.databases import BOTH_ENGINES
 from tests.tenancy.estate import ACTOR, NOON, Estate, digest_of, refused, tell
+
+T = TypeVar("T")
 
 pytestmark = BOTH_ENGINES
 
@@ -168,6 +172,20 @@ def test_uses_are_written_in_the_background_and_a_failure_does_not_end_that(
     tell(tmp_path, story)
 
 
+class BrokenLater:
+    """A database whose writes fail after so many."""
+
+    def __init__(self, db: Database, *, works: int) -> None:
+        self._db = db
+        self._left = works
+
+    async def write(self, unit: Unit[T]) -> T:
+        if self._left == 0:
+            raise UnavailableError("the disk is full")
+        self._left -= 1
+        return await self._db.write(unit)
+
+
 class Broken:
     """A database that takes no writes."""
 
@@ -266,6 +284,30 @@ def test_a_new_address_of_another_secret_is_told_and_a_new_client_is_not(tmp_pat
         await estate.use.flush()
         told = await estate.records("secrets:new-address")
         assert [(record.secret_id, record.address) for record in told] == [(second.secret_id, "192.0.2.2")]
+
+    tell(tmp_path, story)
+
+
+def test_many_uses_are_written_in_parts_and_those_of_a_failed_part_are_kept(tmp_path: Path) -> None:
+    async def story(estate: Estate) -> None:
+        await estate.tenant("acme")
+        made = await estate.client()
+        for number in range(2 * secret_use.USES_AT_ONCE + 10):
+            address = f"198.51.{number // 250}.{number % 250}"
+            estate.use.used(made.client.tenant_id, made.issued.secret_id, NOON + number, address)
+
+        async def uses() -> object:
+            (listed,) = await estate.tenancy.secrets.list_all(made.client.client_id)
+            return listed["use_count"]
+
+        working, estate.use._db = estate.use._db, BrokenLater(estate.db, works=1)  # type: ignore[assignment]
+        with pytest.raises(UnavailableError):
+            await estate.use.flush()
+        assert await uses() == secret_use.USES_AT_ONCE
+        estate.use._db = working
+        estate.use.used(made.client.tenant_id, made.issued.secret_id, NOON, "198.51.0.1")
+        await estate.use.flush()
+        assert await uses() == 2 * secret_use.USES_AT_ONCE + 11
 
     tell(tmp_path, story)
 
