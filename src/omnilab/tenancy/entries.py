@@ -1,8 +1,8 @@
 """The compact, immutable picture of a tenant and its clients that decisions are made from.
 
 An entry is replaced whole when something changes and never altered, so a reader that holds one sees it old or new
-but never half. `ClientEntry.memo` is the one exception: a free slot for what another house derives from the entry,
-gone with the entry. Nothing here knows the database, the clock or the feed.
+but never half. `memo` is the one exception: a free slot for what another house derives from the entry, gone with the
+entry. Nothing here knows the database, the clock or the feed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class TenantEntry:
     """A customer account: whether it is active, and what it may be granted at most."""
 
     __slots__ = (
-        "active", "api_quota", "audiences", "contact_key", "entitlements", "name", "tenant", "tenant_id", "token_quota",
+        "active", "api_quota", "audiences", "contact_key", "entitlements", "memo", "name", "tenant", "tenant_id",
+        "token_quota",
     )  # fmt: skip
 
     tenant_id: str
@@ -38,6 +39,7 @@ class TenantEntry:
     api_quota: str | None
     contact_key: bytes  # HMAC key for external_id in audit records
     audiences: dict[str, AudienceEntry]  # by URI
+    memo: dict[object, object]
 
 
 class SecretEntry:

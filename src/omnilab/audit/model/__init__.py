@@ -11,7 +11,7 @@ from omnilab.audit.model.record import (
     is_request_id,
     rfc3339,
 )
-from omnilab.audit.model.template import RecordTemplate
+from omnilab.audit.model.template import RecordTemplate, escaped
 from omnilab.audit.model.trace import expand_checks, fix_of, present
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "RecordTemplate",
     "decode",
     "encode",
+    "escaped",
     "expand_checks",
     "fix_of",
     "is_request_id",

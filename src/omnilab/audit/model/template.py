@@ -5,10 +5,13 @@ Promises the very bytes that `record.encode` makes of the same record, for value
 
 from __future__ import annotations
 
+import msgspec
+
 from omnilab.audit.model.record import AuditRecord, encode
 
 # How each record begins: the order of the fields never changes.
 _HEAD = '{"request_id":"","occurred_at":0'
+_as_json = msgspec.json.Encoder().encode
 
 
 class RecordTemplate:
@@ -24,5 +27,12 @@ class RecordTemplate:
         self._before, self._after = before + place, f'"{after}'
 
     def fill(self, request_id: str, at_ms: int, value: str) -> bytes:
-        """The canonical JSON of one record."""
+        """The canonical JSON of one record. `value`: as it stands between quotes in JSON (`escaped`)."""
         return f'{{"request_id":"{request_id}","occurred_at":{at_ms}{self._before}{value}{self._after}'.encode()
+
+
+def escaped(text: str) -> str:
+    """A text as it stands between the quotes of JSON."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return _as_json(text).decode()[1:-1]

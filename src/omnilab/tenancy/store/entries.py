@@ -177,6 +177,7 @@ class EntryReader:
         entry.name = name
         entry.active = status == "active"
         entry.entitlements = self._set(entitled)
+        entry.memo = {}
         entry.token_quota = token_quota
         entry.api_quota = api_quota
         entry.contact_key = self._open_contact_key(tenant_id, sealed)

@@ -3,8 +3,8 @@
 Base64url turns three bytes into four characters, so parts whose length is a multiple of three can be encoded apart
 and joined. JSON allows spaces between its tokens; they fill the parts up:
 
-    {"iss":…,"sub":…,…,␠␠  |  ␠"iat":…,"exp":…,"jti":"  |  <id>"}
-    once per client          once per second              per token
+    {"iss":…,"aud":…,…,␠␠  |  ␠"iat":…,"exp":…,"jti":"  |  <id>","sub":…,…}
+    once per tenant           once per second              per token
 
 Knows neither keys nor clients; everything comes in.
 """
@@ -15,34 +15,23 @@ import binascii
 
 import msgspec
 
-from omnilab.tokens.model.decision import Client, ClientSecret, Right
+from omnilab.tokens.model.decision import Right
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class _FixedClaims(msgspec.Struct):
-    """What stays the same from token to token. `credential_id` lets a revoked secret kill exactly its tokens."""
+    """What clients of one tenant have in common."""
 
     iss: str
-    sub: str
-    client_id: str
     aud: str
     scope: str
     tenant: str
-    credential_id: str
 
 
-def fixed_claims(issuer: str, client: Client, secret: ClientSecret, right: Right) -> bytes:
-    """The encoded beginning of the payload, the same for every token of this client, secret, audience and scope."""
-    claims = _FixedClaims(
-        iss=issuer,
-        sub=client.client_id,
-        client_id=client.client_id,
-        aud=right.audience.audience,
-        scope=right.scope,
-        tenant=client.tenant.tenant,
-        credential_id=secret.secret_id,
-    )
+def fixed_claims(issuer: str, tenant: str, right: Right) -> bytes:
+    """The encoded beginning of the payload, the same for every token of this tenant, audience and scope."""
+    claims = _FixedClaims(issuer, right.audience.audience, right.scope, tenant)
     opened = msgspec.json.encode(claims)[:-1] + b","
     return _encode(opened + b" " * (-len(opened) % 3))
 
@@ -53,9 +42,14 @@ def timed_claims(issued_at: int, lifetime_seconds: int) -> bytes:
     return _encode(b" " * (-len(part) % 3) + part)
 
 
-def last_claim(token_id: str) -> bytes:
-    """The encoded end: the token's own id, which is the request id (plain ASCII, nothing to escape)."""
-    return _encode(token_id.encode() + b'"}').rstrip(b"=")
+def last_claims(token_id: str, client_id: str, credential_id: str) -> bytes:
+    """The encoded end: the token's own id, which is the request id, and whose it is.
+
+    client_id: as it stands between quotes in JSON; the others have nothing to escape. `credential_id` lets a revoked
+    secret kill exactly its tokens.
+    """
+    part = f'{token_id}","sub":"{client_id}","client_id":"{client_id}","credential_id":"{credential_id}"}}'
+    return _encode(part.encode()).rstrip(b"=")
 
 
 def _encode(part: bytes) -> bytes:

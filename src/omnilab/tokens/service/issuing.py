@@ -10,14 +10,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol
 
+import msgspec
+
+from omnilab.audit.model import decode, escaped
 from omnilab.audit.service import AuditService
 from omnilab.clock import Clock
 from omnilab.crypto.client_secret import secret_digest
 from omnilab.errors import LimitError, OmniLabError, Subject, TokenRefusedError
 from omnilab.quotas.service import QuotaService
+from omnilab.tenancy.model.expiry import TOLD_BEFORE_MS
+from omnilab.tenancy.model.moments import rfc3339
 from omnilab.tenancy.service.means import Touched
 from omnilab.tenancy.snapshot import ClientEntry, SecretEntry, Snapshot
-from omnilab.tokens.model.claims import last_claim, timed_claims
+from omnilab.tokens.model.claims import last_claims, timed_claims
 from omnilab.tokens.model.decision import decide_right, decide_standing
 from omnilab.tokens.model.request import TokenRequest
 from omnilab.tokens.model.secret_text import check_secret_text
@@ -103,15 +108,17 @@ class TokenService:
         try:
             decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
             answer_headers.extend(await self._quotas.charge("token", client))
-            template = self._template_of(request, client, secret)
+            template = self._template_of(request, client)
         except OmniLabError as error:
             error.subject = subject_of(client, secret)
             raise
-        if now_ms >= template.secret_told_from_ms:
-            answer_headers.append(template.secret_expires)
-        unsigned = self._unsigned(template, now_ms // 1000, request.request_id)
-        await self._record(request, template, now_ms)
-        return IssuedToken(template.answer(unsigned.sign()), template.subject)
+        if secret.expires_at is not None and now_ms >= secret.expires_at - TOLD_BEFORE_MS:
+            answer_headers.append((b"omnilab-secret-expires", (rfc3339(secret.expires_at) or "").encode()))
+        client_id, secret_id = escaped(client.client_id), secret.secret_id
+        unsigned = self._unsigned(template, now_ms // 1000, last_claims(request.request_id, client_id, secret_id))
+        self._uses.used(client.tenant.tenant_id, secret_id, now_ms, request.address)
+        await self._record(request, client.tenant.tenant_id, template.audit_body(request, now_ms, client_id, secret_id))
+        return IssuedToken(template.answer(unsigned.sign()), subject_of(client, secret))
 
     async def authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
         """Who asks, for the calls about a token that is there already: proof and standing as for a new one."""
@@ -180,20 +187,22 @@ class TokenService:
         check_secret_text(request, self._issuer.environment)
         raise _wrong_credentials()
 
-    def _template_of(self, request: TokenRequest, client: ClientEntry, secret: SecretEntry) -> TokenTemplate:
-        """What is the same for every such token. It lives and dies with the client's entry in the snapshot."""
-        key = (secret.secret_id, request.audience, request.scope, request.audience_optional)
-        template = client.memo.get(key)
+    def _template_of(self, request: TokenRequest, client: ClientEntry) -> TokenTemplate:
+        """What is the same for every such token. It lives and dies with the tenant's entry in the snapshot, or with the
+        client's where the tenant's other clients may ask for other audiences."""
+        memo = client.tenant.memo if client.audiences is client.tenant.audiences else client.memo
+        key = (request.audience, request.scope, request.audience_optional, client.allowed)
+        template = memo.get(key)
         if isinstance(template, TokenTemplate):
             return template
         right = decide_right(request, client)
-        made = self._templates.make(client, secret, right)
+        made = self._templates.make(client.tenant, right)
         # Other spellings of one scope are not kept: a caller could fill the memory with them.
         if not right.asked or right.scope == request.scope:
-            self._templates.keep(client.memo, key, made)
+            self._templates.keep(memo, key, made)
         return made
 
-    def _unsigned(self, template: TokenTemplate, now: int, token_id: str) -> UnsignedToken:
+    def _unsigned(self, template: TokenTemplate, now: int, own_claims: bytes) -> UnsignedToken:
         """The token, to be signed while its record is written; `now` in seconds since 1970 UTC."""
         if now != self._second:
             self._second, self._times = now, {}
@@ -201,16 +210,14 @@ class TokenService:
         if times is None:
             times = self._times[template.lifetime_seconds] = timed_claims(now, template.lifetime_seconds)
         signer = self._keyring.signer(template.algorithm)
-        return self._signing.add(signer, signer.header + template.claims + times + last_claim(token_id))
+        return self._signing.add(signer, signer.header + template.claims + times + own_claims)
 
-    def _record(self, request: TokenRequest, template: TokenTemplate, now_ms: int) -> Awaitable[None]:
+    def _record(self, request: TokenRequest, tenant_id: str, body: bytes) -> Awaitable[None]:
         """Done once the record is durable."""
-        subject = template.subject
-        self._uses.used(subject.tenant_id, str(subject.secret_id), now_ms, request.address)
-        if request.caller_request_id is not None:
-            return self._audit.record(template.audit_record(request, now_ms))
-        body = template.audit_body(request, now_ms)
-        return self._audit.record_encoded(subject.tenant_id, request.request_id, body)
+        if request.caller_request_id is None:
+            return self._audit.record_encoded(tenant_id, request.request_id, body)
+        # The caller's own id is a quoted value, which has to be masked.
+        return self._audit.record(msgspec.structs.replace(decode(body), caller_request_id=request.caller_request_id))
 
 
 def subject_of(client: ClientEntry, secret: SecretEntry) -> Subject:
