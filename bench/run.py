@@ -72,9 +72,9 @@ def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[st
 
     groups: dict[str, Callable[[], Iterable[Row]]] = {
         "compare": compare,
-        "latency": lambda: tokens.latency(summary(rates.get("ours") or [tokens.top_rate()])["median"], seconds + 1),
-        "costs": lambda: tokens.costs(2, seconds),
-        "clients": lambda: tokens.many_clients(2, seconds),
+        "latency": lambda: tokens.latency(3, seconds),
+        "costs": lambda: tokens.costs(5, seconds),
+        "clients": lambda: tokens.many_clients(5, seconds),
         "starts": lambda: tokens.starts(3),
         "lists": lambda: bookings.lists(3, 2),
         "large": lambda: bookings.large(2, seconds),
