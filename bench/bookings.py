@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -13,26 +13,29 @@ from bench.contenders import floor, ours
 from bench.data import Installation, cancel_requests, installation, list_requests, tokens_of
 from bench.figures import Row, ratio_of, summary
 from bench.machine import Program, wrk
-from bench.tokens import rate_of
+from bench.tokens import Contender, in_turn
 
 
 def lists(rounds: int, seconds: float) -> Iterator[Row]:
     """Ours, ours without verification, and the floor, in turn."""
     small = installation("small")
-    rates: dict[str, list[float]] = defaultdict(list)
     with ours(small) as program:
         tokens = tokens_of(small, program.port)
     three, fifty = list_requests(small, tokens), list_requests(small, tokens, fifty=True)
     tenants = tenants_file(small, tokens)
-    for _ in range(rounds):
-        with ours(small) as program:
-            rates["ours, 3"].append(rate_of(program, "", three, seconds))
-            rates["ours, 50"].append(rate_of(program, "", fifty, seconds))
-        with floor("lists.py", str(small.database), tenants, made=small) as program:
-            rates["floor, 3"].append(rate_of(program, "", three, seconds))
-            rates["floor, 50"].append(rate_of(program, "", fifty, seconds))
-        with floor("unverified.py", made=small) as program:
-            rates["unverified, 3"].append(rate_of(program, "", three, seconds))
+    with (
+        ours(small) as own,
+        floor("lists.py", str(small.database), tenants, made=small) as bare,
+        floor("unverified.py", made=small) as unverified,
+    ):
+        contenders = [
+            Contender("ours, 3", own, "", three),
+            Contender("floor, 3", bare, "", three),
+            Contender("unverified, 3", unverified, "", three),
+            Contender("ours, 50", own, "", fifty),
+            Contender("floor, 50", bare, "", fifty),
+        ]
+        rates = in_turn(contenders, rounds, seconds)
     middle = {name: median(each) for name, each in rates.items()}
     for name in ("ours, 3", "floor, 3", "ours, 50", "floor, 50"):
         yield Row(f"lists of {name} bookings, a second", middle[name], "", spread=summary(rates[name])["spread"])
@@ -54,14 +57,14 @@ def tenants_file(made: Installation, tokens: dict[str, str]) -> str:
 
 def large(rounds: int, seconds: float) -> Iterator[Row]:
     """Lists of random contacts among ten thousand bookings and among five million."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
+    with ExitStack() as stack:
+        contenders = []
         for name in ("small", "large"):
             made = installation(name)
             made.read_once()
-            with ours(made) as program:
-                requests = list_requests(made, tokens_of(made, program.port))
-                rates[name].append(rate_of(program, "", requests, seconds, warm=2))
+            program = stack.enter_context(ours(made))
+            contenders.append(Contender(name, program, "", list_requests(made, tokens_of(made, program.port))))
+        rates = in_turn(contenders, rounds, seconds)
     ratio = ratio_of(rates["small"], rates["large"])
     name = "list among 10 thousand ÷ among 5 million bookings"
     yield Row(name, ratio, "×", 1.2, at_least=False, note="in the page cache")

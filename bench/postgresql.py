@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +21,7 @@ from bench.data import OMNILAB, Installation, installation, list_requests, token
 from bench.figures import Row, ratio_of, summary
 from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
 from bench.postgresql_server import Database, postgresql
-from bench.tokens import TOKEN, rate_of
+from bench.tokens import TOKEN, Contender, in_turn, rate_of
 
 Costs = dict[str, list[float]]
 
@@ -41,23 +40,26 @@ def copied(database: Database, name: str) -> Installation:
 
 def compare(rounds: int, seconds: float) -> Iterator[Row]:
     """Tokens and lists on both engines, the floor of lists, and two nodes beside one."""
-    rates: dict[str, list[float]] = defaultdict(list)
     costs: Costs = defaultdict(list)
     with postgresql() as database:
         small, there = installation("small"), copied(database, "small")
         tokens, requests = _tokens(there), small.token_requests()
         three, fifty = list_requests(small, tokens), list_requests(small, tokens, fifty=True)
         known = tenants_file(small, tokens)
-        for _ in range(rounds):
-            with ours(small) as program:
-                rates["SQLite tokens"].append(rate_of(program, TOKEN, requests, seconds))
-            with ours(there) as program:
-                rates["tokens"].append(_costed(program, database, requests, TOKEN, seconds, costs))
-                rates["3"].append(rate_of(program, "", three, seconds))
-                rates["50"].append(rate_of(program, "", fifty, seconds))
-            with floor("lists_postgresql.py", there.database_url, known, made=there) as program:
-                rates["floor 3"].append(rate_of(program, "", three, seconds))
-                rates["floor 50"].append(rate_of(program, "", fifty, seconds))
+        with (
+            ours(small) as own,
+            ours(there) as program,
+            floor("lists_postgresql.py", there.database_url, known, made=there) as bare,
+        ):
+            on_both = [Contender("SQLite tokens", own, TOKEN, requests), Contender("tokens", program, TOKEN, requests)]
+            lists = [
+                Contender(name, each, "", wanted)
+                for size, wanted in (("3", three), ("50", fifty))
+                for name, each in ((size, program), (f"floor {size}", bare))
+            ]
+            rates = in_turn([*on_both, *lists], rounds, seconds)
+            for _ in range(rounds):
+                _cost(program, database, requests, TOKEN, seconds, costs)
         yield from _compared(rates, costs)
         yield from _two_nodes(there, requests, seconds)
 
@@ -67,15 +69,13 @@ def _tokens(made: Installation) -> dict[str, str]:
         return tokens_of(made, program.port)
 
 
-def _costed(program: Program, database: Database, requests: Path, path: str, seconds: float, costs: Costs) -> float:
-    """Answers a second, and the CPU µs of ours and of PostgreSQL for each, added to `costs`."""
+def _cost(program: Program, database: Database, requests: Path, path: str, seconds: float, costs: Costs) -> None:
+    """The CPU µs of ours and of PostgreSQL for each answer, added to `costs`."""
     url = f"http://127.0.0.1:{program.port}{path}"
-    wrk(url, requests, seconds=1)
     before = program.cpu_seconds(), database.program.cpu_seconds()
     run = wrk(url, requests, seconds=seconds)
     for name, each, earlier in zip(("ours", "PostgreSQL"), (program, database.program), before, strict=True):
         costs[name].append((each.cpu_seconds() - earlier) / run.requests * 1e6)
-    return run.rate
 
 
 def _compared(rates: dict[str, list[float]], costs: Costs) -> Iterator[Row]:
@@ -92,16 +92,13 @@ def _compared(rates: dict[str, list[float]], costs: Costs) -> Iterator[Row]:
 
 def _two_nodes(there: Installation, requests: Path, seconds: float) -> Iterator[Row]:
     costs: dict[int, list[float]] = defaultdict(list)
-    for _ in range(3):
-        for nodes in (1, 2):
-            with ExitStack() as stack:
-                cores = [SERVER_CORE, LOAD_CORE][:nodes]
-                programs = [stack.enter_context(ours(there, cores=core)) for core in cores]
-                for program in programs:
-                    wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=1)
+    with ours(there, cores=SERVER_CORE) as first, ours(there, cores=LOAD_CORE) as second:
+        for number in range(6):
+            for programs in ([first], [first, second]):
                 before = sum(each.cpu_seconds() for each in programs)
                 runs = _together(programs, requests, seconds)
-                costs[nodes].append((sum(each.cpu_seconds() for each in programs) - before) / runs * 1e6)
+                if number:  # the first round warms up
+                    costs[len(programs)].append((sum(each.cpu_seconds() for each in programs) - before) / runs * 1e6)
     note = "2 × CPU a token with one node ÷ with two: PostgreSQL and the load have no core of their own here"
     yield Row("two nodes ÷ one", 2 * ratio_of(costs[1], costs[2]), "×", 1.7, note=note)
 

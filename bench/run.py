@@ -76,12 +76,12 @@ def measure(wanted: tuple[str, ...], *, quick: bool) -> tuple[list[Row], dict[st
         "costs": lambda: tokens.costs(5, seconds),
         "clients": lambda: tokens.many_clients(5, seconds),
         "starts": lambda: tokens.starts(3),
-        "lists": lambda: bookings.lists(3, 2),
-        "large": lambda: bookings.large(2, seconds),
+        "lists": lambda: bookings.lists(5, seconds),
+        "large": lambda: bookings.large(5, seconds),
         "cancels": lambda: bookings.cancels(3, seconds),
         "connections": lambda: connections.idle_connections(seconds),
         "sdk": lambda: sdk_rows(500),
-        "postgresql": lambda: postgresql.compare(3, seconds),
+        "postgresql": lambda: postgresql.compare(5, seconds),
         _LARGE: lambda: postgresql.large(2, seconds),
     }
     for name in wanted:

@@ -9,14 +9,14 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.contenders import HERE, PEERS, floor, ours, peer, prepare_peers
 from bench.data import Installation, installation
-from bench.figures import Row, openssl_rates, ratio_of, summary
+from bench.figures import Row, Run, openssl_rates, ratio_of, summary
 from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
 
 TOKEN = "/v1/oauth:token"
@@ -40,26 +40,56 @@ def rate_of(
     url = f"http://127.0.0.1:{program.port}{path}"
     if warm:
         wrk(url, requests, seconds=warm, connections=connections)
-    run = wrk(url, requests, seconds=seconds, connections=connections)
+    return _rate(wrk(url, requests, seconds=seconds, connections=connections), url)
+
+
+def _rate(run: Run, url: str) -> float:
     if run.refused or not run.requests:
         raise RuntimeError(f"{run.refused} of {run.requests} answers of {url} were no 2xx")
     return run.rate
 
 
+class Contender(NamedTuple):
+    """A server that runs, and what it is asked."""
+
+    name: str
+    program: Program
+    path: str
+    requests: Path
+
+
+def in_turn(contenders: Sequence[Contender], rounds: int, seconds: float, *, step: int = 0) -> dict[str, list[float]]:
+    """The rates of contenders by name. All of them run and one at a time is asked, so that a round's figures are taken
+    right after one another: the machine may change its speed by a third within seconds. The first round warms up.
+
+    step: by how many requests each round begins further on in its file.
+    """
+    rates: dict[str, list[float]] = defaultdict(list)
+    for number in range(rounds + 1):
+        for each in contenders:
+            url = f"http://127.0.0.1:{each.program.port}{each.path}"
+            rate = _rate(wrk(url, each.requests, seconds=seconds, start=number * step), url)
+            if number:
+                rates[each.name].append(rate)
+    return dict(rates)
+
+
 def compare(rounds: int, seconds: float) -> tuple[dict[str, list[float]], list[Row]]:
-    """Everybody in turn, round after round; ratios of the medians."""
+    """Everybody in turn, round after round."""
     small, peer_requests = installation("small"), prepare_peers()
     requests = small.token_requests()
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
-        for name, rate in openssl("ecdsap256").items():
-            rates[f"openssl {name}"].append(rate)
         with floor("constant.py", "uvicorn", made=small) as program:
             rates[UVICORN].append(rate_of(program, TOKEN, requests, seconds))
         with floor("constant.py", "own", made=small) as program:
             rates[OWN].append(rate_of(program, TOKEN, requests, seconds))
         with ours(small) as program:
-            rates["ours"].append(rate_of(program, TOKEN, requests, seconds))
+            wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=1)
+            before = openssl("ecdsap256")
+            rates["ours"].append(rate_of(program, TOKEN, requests, seconds, warm=0))
+            for name, rate in openssl("ecdsap256").items():
+                rates[f"openssl {name}"].append((before[name] + rate) / 2)
         for name in PEERS:
             # A password hash a token: a longer look, no queue of a minute, and two rounds are enough.
             slow = name == "django-oauth-toolkit"
@@ -167,7 +197,6 @@ def costs(rounds: int, seconds: float) -> Iterator[Row]:
 
 def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
     """Random access over 100,000 clients beside 100, each in its own server, one asked at a time; memory."""
-    rates: dict[str, list[float]] = defaultdict(list)
     megabytes: dict[str, tuple[float, float]] = {}
     made = {name: installation(name) for name in ("small", "tenthousand", "wide")}
     requests = {name: each.token_requests() for name, each in made.items()}
@@ -178,12 +207,8 @@ def many_clients(rounds: int, seconds: float) -> Iterator[Row]:
         programs = {"small": small, "wide": wide}
         # Long enough that most of the 100,000 have been seen: a client's first token is looked at more closely.
         wrk(f"http://127.0.0.1:{wide.port}{TOKEN}", requests["wide"], seconds=12)
-        for number in range(rounds + 1):
-            for name, program in programs.items():
-                url = f"http://127.0.0.1:{program.port}{TOKEN}"
-                run = wrk(url, requests[name], seconds=seconds, start=number * 17_000)
-                if number:  # the first round warms up
-                    rates[name].append(run.rate)
+        contenders = [Contender(name, program, TOKEN, requests[name]) for name, program in programs.items()]
+        rates = in_turn(contenders, rounds, seconds, step=17_000)
         megabytes |= {name: program.worker_megabytes() for name, program in programs.items()}
     ratio = ratio_of(rates["wide"], rates["small"])
     yield Row("tokens with 100,000 clients ÷ with 100", ratio, "×", 0.8, note="random access")
