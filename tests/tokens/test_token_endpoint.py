@@ -90,6 +90,34 @@ def test_a_scope_asked_for_narrows_and_is_told(folder: Path) -> None:
     play(folder, story)
 
 
+def test_clients_of_one_tenant_share_nothing_that_tells_them_apart(folder: Path) -> None:
+    """What tokens of a tenant have in common is kept. Asked twice, in turn, each is its own all the same."""
+
+    async def story(it: Running) -> None:
+        made = [
+            ("acme", await it.add_client("acme")),
+            ("acme", await it.add_client("acme")),
+            ("acme", await it.add_client("acme", allow=("bookings:read",))),
+            ("other", await it.add_client("other")),
+        ]
+        for _ in range(2):
+            for tenant, client in made:
+                answer = await it.ask(client)
+                told, record = claims(answer), await it.record_of(answer)
+                assert (told["sub"], told["client_id"]) == (client["client_id"], client["client_id"])
+                assert told["credential_id"] == client["secret_id"]
+                assert told["scope"] == " ".join(client["allowed"])
+                assert told["tenant"] == record.tenant == tenant
+                assert (record.client_id, record.secret_id) == (client["client_id"], client["secret_id"])
+                assert record.details == {"audience": client["audience"], "scope": told["scope"]}
+        await it.platform.tenancy.grants.withdraw(made[0][1]["client_id"], ["bookings:cancel"], actor=ACTOR)
+        await it.settle()
+        scopes = [claims(await it.ask(client))["scope"] for _, client in made[:2]]
+        assert scopes == ["bookings:read", "bookings:cancel bookings:read"]
+
+    play(folder, story)
+
+
 def test_audiences(folder: Path) -> None:
     async def story(it: Running) -> None:
         await it.add_client("acme")
