@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 # 4 MiB of WAL before SQLite folds it back. All who write wait for a fold: of 8,000 pages it took 30–60 ms every other
-# second, and 99 % of tokens at 70 % of the top rate came within 15–23 ms; with 1,000 pages 4–9 ms, and more tokens.
+# second, and 99 % of tokens at 4,300 a second came within 15–23 ms; with 1,000 pages 4–8 ms.
 _WAL_PAGES = 1000
 # Of each connection. With 16 MiB a worker had 17 MB more and was no quicker: in WAL mode another connection's commit
 # empties the cache of one that reads.

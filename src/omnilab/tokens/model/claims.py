@@ -4,7 +4,7 @@ Base64url turns three bytes into four characters, so parts whose length is a mul
 and joined. JSON allows spaces between its tokens; they fill the parts up:
 
     {"iss":…,"aud":…,…,␠␠  |  ␠"iat":…,"exp":…,"jti":"  |  <id>","sub":…,…}
-    once per tenant           once per second              per token
+    once per tenant          once per second              per token
 
 Knows neither keys nor clients; everything comes in.
 """
