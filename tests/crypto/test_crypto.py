@@ -10,6 +10,7 @@ import zlib
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jws as jose_jws
@@ -36,6 +37,7 @@ from omnilab.crypto.signing import (
     load_private_key,
     private_key_der,
     public_jwk,
+    raw_es256,
 )
 
 ENVIRONMENTS = sorted(ENVIRONMENT_TAGS)
@@ -146,6 +148,14 @@ def test_request_ids_are_uuid7_and_distinct() -> None:
     assert len(set(made)) == 5000
     assert all(re.fullmatch(r"01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", one) for one in made)
     assert re.fullmatch(r"cli_[0-9A-Za-z]{22}", new_id("cli_"))
+
+
+_numbers = st.integers(0, 255).flatmap(lambda bits: st.integers(1, 2 ** (256 - bits) - 1))
+
+
+@given(r=_numbers, s=_numbers)
+def test_the_numbers_of_a_signature_are_found_in_der_however_short_they_are(r: int, s: int) -> None:
+    assert raw_es256(encode_dss_signature(r, s)) == r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 # RFC 9864 renames EdDSA over Ed25519; the contract's name is the one that today's verifiers know.

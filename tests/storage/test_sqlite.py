@@ -6,9 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import literal_column, select
 
+from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
-from tests.storage.test_group_commit import adding, over_database
+from omnilab.storage.statement import Statement
+from tests.storage.test_group_commit import COUNT, GET, adding, opened, over_database
 
 
 def test_a_unit_that_waits_for_something_else_is_refused(tmp_path: Path) -> None:
@@ -21,3 +24,53 @@ def test_a_unit_that_waits_for_something_else_is_refused(tmp_path: Path) -> None
         assert await db.write(adding("next")) == "next"
 
     over_database(tmp_path, action)
+
+
+def test_reads_of_one_turn_each_have_their_own_rows_and_fail_alone(tmp_path: Path) -> None:
+    broken = Statement(select(literal_column("no_such_column")))
+
+    async def action(db: Database) -> None:
+        for number in range(5):
+            await db.write(adding(f"row-{number}"))
+        known = [db.fetch(GET, f"row-{number}") for number in range(5)]
+        *found, missing, failed = await asyncio.gather(
+            *known, db.fetch_one(GET, "none"), db.fetch(broken), return_exceptions=True
+        )
+        assert found == [[("x",)]] * 5
+        assert missing is None
+        assert isinstance(failed, UnavailableError)
+        assert "no_such_column" in failed.reason
+
+    over_database(tmp_path, action)
+
+
+def test_a_reader_that_goes_away_takes_no_other_along(tmp_path: Path) -> None:
+    async def action(db: Database) -> None:
+        going, staying = (asyncio.ensure_future(db.fetch(COUNT)) for _ in range(2))
+        await asyncio.sleep(0)  # both have asked, nothing is read yet
+        going.cancel()
+        assert await staying == [(0,)]
+        assert going.cancelled()
+
+    over_database(tmp_path, action)
+
+
+def test_a_read_sees_what_was_committed_before_it_was_asked_for(tmp_path: Path) -> None:
+    async def action(db: Database) -> None:
+        async def write_and_read(name: str) -> None:
+            await db.write(adding(name))
+            assert await db.fetch(GET, name) == [("x",)]
+
+        await asyncio.gather(*(write_and_read(f"row-{number}") for number in range(200)))
+
+    over_database(tmp_path, action)
+
+
+def test_a_closed_database_says_so_to_who_reads(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path) as db:
+            assert await db.fetch(COUNT) == [(0,)]
+        with pytest.raises(UnavailableError, match="closed"):
+            await db.fetch(COUNT)
+
+    asyncio.run(run())

@@ -11,13 +11,10 @@ Knows neither keys nor clients; everything comes in.
 
 from __future__ import annotations
 
-import binascii
-
 import msgspec
 
+from omnilab.crypto.signing import b64url
 from omnilab.tokens.model.decision import Right
-
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class _FixedClaims(msgspec.Struct):
@@ -33,13 +30,13 @@ def fixed_claims(issuer: str, tenant: str, right: Right) -> bytes:
     """The encoded beginning of the payload, the same for every token of this tenant, audience and scope."""
     claims = _FixedClaims(issuer, right.audience.audience, right.scope, tenant)
     opened = msgspec.json.encode(claims)[:-1] + b","
-    return _encode(opened + b" " * (-len(opened) % 3))
+    return b64url(opened + b" " * (-len(opened) % 3))
 
 
 def timed_claims(issued_at: int, lifetime_seconds: int) -> bytes:
     """The encoded middle: `iat` and `exp` in seconds since 1970 UTC, the same for a whole second, and `jti` begun."""
     part = b'"iat":%d,"exp":%d,"jti":"' % (issued_at, issued_at + lifetime_seconds)
-    return _encode(b" " * (-len(part) % 3) + part)
+    return b64url(b" " * (-len(part) % 3) + part)
 
 
 def last_claims(token_id: str, client_id: str, credential_id: str) -> bytes:
@@ -49,8 +46,4 @@ def last_claims(token_id: str, client_id: str, credential_id: str) -> bytes:
     secret kill exactly its tokens.
     """
     part = f'{token_id}","sub":"{client_id}","client_id":"{client_id}","credential_id":"{credential_id}"}}'
-    return _encode(part.encode()).rstrip(b"=")
-
-
-def _encode(part: bytes) -> bytes:
-    return binascii.b2a_base64(part, newline=False).translate(_URL_SAFE)
+    return b64url(part.encode())
