@@ -132,11 +132,13 @@ def paced(program: Program, requests: Path, rate: float, seconds: float) -> dict
 
 
 def latency(rounds: int, seconds: float) -> Iterator[Row]:
-    """At 70 % of the top rate, and with a part of the secrets wrong."""
+    """At 70 % of the top rate, and with a part of the secrets wrong; beside it a constant on uvicorn at the same rate,
+    which is what the machine itself allows."""
     small = installation("small")
     for wrong, target in ((0.0, 10.0), (0.1, None), (0.9, None)):
-        with ours(small) as program:
-            looks = _steady_looks(program, small.token_requests(wrong=wrong), rounds, seconds)
+        with ours(small) as program, floor("constant.py", "uvicorn", made=small) as constant:
+            beside = None if target is None else constant
+            looks = _steady_looks(program, beside, small.token_requests(wrong=wrong), rounds, seconds)
         p50, p99, rate = (median(each[name] for each in looks) for name in ("p50_ms", "p99_ms", "rate"))
         late = max(each["sender_late_ms"] for each in looks)
         yield Row(
@@ -148,10 +150,17 @@ def latency(rounds: int, seconds: float) -> Iterator[Row]:
             note=f"{rate:,.0f}/s; median {p50:.1f} ms; sender late by ≤ {late:.0f} ms",
             spread=summary([each["p99_ms"] for each in looks])["spread"],
         )
+        if beside is not None:
+            figures = summary([each["beside_ms"] for each in looks])
+            name = "99 % of answers of the constant on uvicorn within, at the same rate"
+            yield Row(name, figures["median"], "ms", note="the machine's own share", spread=figures["spread"])
 
 
-def _steady_looks(program: Program, requests: Path, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Latencies at 70 % of the top rate, which is measured before and after each look.
+def _steady_looks(
+    program: Program, beside: Program | None, requests: Path, rounds: int, seconds: float
+) -> list[dict[str, Any]]:
+    """Latencies at 70 % of the top rate, which is measured before and after each look; `beside_ms`: 99 % of another
+    program's answers, right after and at the same rate.
 
     A machine that others use changes its speed by a third within a second, and then the rate was not 70 % of anything:
     looks are taken until the top rate changed by less than a tenth in so many, at most four times as often, and the
@@ -162,6 +171,8 @@ def _steady_looks(program: Program, requests: Path, rounds: int, seconds: float)
     looks: list[tuple[float, dict[str, Any]]] = []
     while len(looks) < 4 * rounds and sum(change < 0.1 for change, _ in looks) < rounds:
         look = paced(program, requests, 0.7 * top, seconds)
+        if beside is not None:
+            look["beside_ms"] = paced(beside, requests, 0.7 * top, seconds)["p99_ms"]
         before, top = top, rate_of(program, TOKEN, right, 1, warm=0)
         looks.append((abs(top / before - 1), look))
     looks.sort(key=lambda each: each[0])
