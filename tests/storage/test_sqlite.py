@@ -11,7 +11,10 @@ from sqlalchemy import literal_column, select
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.statement import Statement
+from omnilab.storage.tables import installation
 from tests.storage.test_group_commit import COUNT, GET, adding, opened, over_database
+
+ALL = Statement(select(installation.c.name).where(installation.c.name.like("row-%")))
 
 
 def test_a_unit_that_waits_for_something_else_is_refused(tmp_path: Path) -> None:
@@ -62,6 +65,25 @@ def test_a_read_sees_what_was_committed_before_it_was_asked_for(tmp_path: Path) 
             assert await db.fetch(GET, name) == [("x",)]
 
         await asyncio.gather(*(write_and_read(f"row-{number}") for number in range(200)))
+
+    over_database(tmp_path, action)
+
+
+def test_those_who_ask_for_thousands_of_rows_are_served_in_parts(tmp_path: Path) -> None:
+    async def action(db: Database) -> None:
+        await asyncio.gather(*(db.write(adding(f"row-{number}")) for number in range(300)))
+        served: list[int] = []
+
+        async def read(number: int) -> None:
+            assert len(await db.fetch(ALL)) == 300
+            served.append(number)
+
+        readers = [asyncio.ensure_future(read(number)) for number in range(9)]
+        while not served:
+            await asyncio.sleep(0)
+        assert len(served) < 9
+        await asyncio.gather(*readers)
+        assert served == [*range(9)]
 
     over_database(tmp_path, action)
 

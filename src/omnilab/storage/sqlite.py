@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,9 @@ from omnilab.storage.statement import Row, Statement, insert_sql
 T = TypeVar("T")
 # The largest number of rows in one INSERT. Each number has its statement, about 0.5 kB a row while it is kept.
 _INSERT_ROWS = 64
+# So many rows are read before those who asked for them go on: more would fill the processor's cache, and memory where
+# thousands ask at once.
+_READ_ROWS = 1_000
 
 
 class SQLiteDatabase:
@@ -127,14 +131,14 @@ class _Reader:
     """The reading connection, used on the event loop's thread alone.
 
     What is asked for in one turn of the loop is read one after the other when the requests that are ready now have all
-    had their turn: between other work a list of three bookings was measured to cost a fifth more CPU in all, for SQLite's
-    code and pages then come anew into the processor's cache each time.
+    had their turn: between other work a list of three bookings was measured to cost a fifth more CPU in all, because
+    SQLite's code and pages then come anew into the processor's cache each time.
     """
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connect(path, writable=False)
         self._loop = loop
-        self._asked: list[tuple[str, Sequence[Any], asyncio.Future[list[Row]]]] = []
+        self._asked: deque[tuple[str, Sequence[Any], asyncio.Future[list[Row]]]] = deque()
 
     def ask(self, sql: str, bound: Sequence[Any]) -> asyncio.Future[list[Row]]:
         """The rows, soon. The future may raise UnavailableError."""
@@ -149,18 +153,22 @@ class _Reader:
         self._connection.close()
 
     def _read(self) -> None:
-        asked, self._asked = self._asked, []
-        for sql, bound, rows in asked:
+        count = 0
+        while self._asked and count < _READ_ROWS:
+            sql, bound, rows = self._asked.popleft()
+            if rows.done():  # its caller has gone
+                continue
             try:
                 found = self._connection.execute(sql, bound).fetchall()
             except sqlite3.Error as error:
                 failure = UnavailableError(f"a read failed: {error}")
                 failure.__cause__ = error
-                if not rows.done():
-                    rows.set_exception(failure)
+                rows.set_exception(failure)
             else:
-                if not rows.done():  # its caller may have gone
-                    rows.set_result(found)
+                count += len(found)
+                rows.set_result(found)
+        if self._asked:
+            self._loop.call_soon(self._read)
 
 
 class _Writer:
