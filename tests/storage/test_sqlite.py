@@ -47,6 +47,22 @@ def test_reads_of_one_turn_each_have_their_own_rows_and_fail_alone(tmp_path: Pat
     over_database(tmp_path, action)
 
 
+@pytest.mark.parametrize(
+    ("value", "error"), [(2**70, OverflowError), ("\ud800", UnicodeEncodeError)], ids=["number", "surrogate"]
+)
+def test_what_the_driver_cannot_take_is_told_to_who_asked_and_stops_nobody(
+    tmp_path: Path, value: object, error: type[Exception]
+) -> None:
+    async def action(db: Database) -> None:
+        asked = (db.fetch(COUNT), db.fetch(GET, value), db.fetch(COUNT))
+        before, failed, after = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+        assert (before, after) == ([(0,)], [(0,)])
+        assert isinstance(failed, error)
+        assert await asyncio.wait_for(db.fetch(COUNT), 10) == [(0,)]
+
+    over_database(tmp_path, action)
+
+
 def test_a_reader_that_goes_away_takes_no_other_along(tmp_path: Path) -> None:
     async def action(db: Database) -> None:
         going, staying = (asyncio.ensure_future(db.fetch(COUNT)) for _ in range(2))

@@ -164,6 +164,8 @@ class _Reader:
                 failure = UnavailableError(f"a read failed: {error}")
                 failure.__cause__ = error
                 rows.set_exception(failure)
+            except Exception as error:  # noqa: BLE001 - such as a number beyond 64 bits: told to who asked, others go on
+                rows.set_exception(error)
             else:
                 count += len(found)
                 rows.set_result(found)
