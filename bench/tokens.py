@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -136,8 +137,10 @@ def latency(rounds: int, seconds: float) -> Iterator[Row]:
     which is what the machine itself allows."""
     small = installation("small")
     for wrong, target in ((0.0, 10.0), (0.1, None), (0.9, None)):
-        with ours(small) as program, floor("constant.py", "uvicorn", made=small) as constant:
-            beside = None if target is None else constant
+        with ExitStack() as stack:
+            program, beside = stack.enter_context(ours(small)), None
+            if target is not None:
+                beside = stack.enter_context(floor("constant.py", "uvicorn", made=small))
             looks = _steady_looks(program, beside, small.token_requests(wrong=wrong), rounds, seconds)
         p50, p99, rate = (median(each[name] for each in looks) for name in ("p50_ms", "p99_ms", "rate"))
         late = max(each["sender_late_ms"] for each in looks)
