@@ -332,7 +332,7 @@ DEAD = {
 @pytest.mark.parametrize("action", DEAD)
 def test_connections_that_are_dead_or_die(estate: Estate, wire: Wire, action: str) -> None:
     client = estate.client(bookings=12)
-    # What is swallowed is waited for; long enough, too, for a slow machine's true answers, or they would be asked for again.
+    # What is swallowed is waited for; long enough, too, for a slow machine: its late answers would be asked for again.
     with sdk(client, wire.url, timeout_seconds=2 if action == "swallow" else 20) as ours:
         ours.whoami()
         wire.decide = first(6, CANCEL, action)
