@@ -16,7 +16,7 @@ from bench.machine import Program, wrk
 from bench.tokens import Contender, in_turn
 
 
-def lists(rounds: int, seconds: float) -> Iterator[Row]:
+def lists(rounds: int) -> Iterator[Row]:
     """Ours, ours without verification, and the floor, in turn."""
     small = installation("small")
     with ours(small) as program:
@@ -35,7 +35,7 @@ def lists(rounds: int, seconds: float) -> Iterator[Row]:
             Contender("ours, 50", own, "", fifty),
             Contender("floor, 50", bare, "", fifty),
         ]
-        rates = in_turn(contenders, rounds, seconds)
+        rates = in_turn(contenders, rounds)
     middle = {name: median(each) for name, each in rates.items()}
     for name in ("ours, 3", "floor, 3", "ours, 50", "floor, 50"):
         yield Row(f"lists of {name} bookings, a second", middle[name], "", spread=summary(rates[name])["spread"])
@@ -55,7 +55,7 @@ def tenants_file(made: Installation, tokens: dict[str, str]) -> str:
     return str(path)
 
 
-def large(rounds: int, seconds: float) -> Iterator[Row]:
+def large(rounds: int) -> Iterator[Row]:
     """Lists of random contacts among ten thousand bookings and among five million."""
     with ExitStack() as stack:
         contenders = []
@@ -64,7 +64,7 @@ def large(rounds: int, seconds: float) -> Iterator[Row]:
             made.read_once()
             program = stack.enter_context(ours(made))
             contenders.append(Contender(name, program, "", list_requests(made, tokens_of(made, program.port))))
-        rates = in_turn(contenders, rounds, seconds)
+        rates = in_turn(contenders, rounds)
     ratio = ratio_of(rates["small"], rates["large"])
     name = "list among 10 thousand ÷ among 5 million bookings"
     yield Row(name, ratio, "×", 1.2, at_least=False, note="in the page cache")

@@ -6,6 +6,7 @@ Must not know what is measured.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.figures import Run, wrk_run
 
@@ -51,6 +53,24 @@ class Program:
         """Of its largest process, in MB (10^6 bytes): PSS, its fair share of what it has in common with its parent
         and other workers, and RSS, which counts all of that in full."""
         return max((_memory(pid) for pid in self.members()), key=lambda each: each[1])
+
+
+class CoreTime(NamedTuple):
+    """What the system counted for a core so far, in ticks; `stolen`: the core had work, and its host ran others."""
+
+    stolen: int
+    total: int
+
+    def stolen_since(self, before: CoreTime) -> float:
+        """The share (0 to 1) of the time since then that the host took."""
+        return (self.stolen - before.stolen) / max(1, self.total - before.total)
+
+
+def core_time(core: str = SERVER_CORE) -> CoreTime:
+    """Read now. Where the host does not tell (or there is none) nothing is ever stolen."""
+    (line,) = re.findall(rf"^cpu{core} (.+)$", Path("/proc/stat").read_text(), re.MULTILINE)
+    ticks = [int(each) for each in line.split()[:8]]  # the rest, guests' time, is in the first already
+    return CoreTime(ticks[7], sum(ticks))
 
 
 def _memory(pid: int) -> tuple[float, float]:

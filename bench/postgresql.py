@@ -21,24 +21,27 @@ from bench.data import OMNILAB, Installation, installation, list_requests, token
 from bench.figures import Row, ratio_of, summary
 from bench.machine import LOAD_CORE, SERVER_CORE, Program, wrk
 from bench.postgresql_server import Database, postgresql
-from bench.tokens import TOKEN, Contender, in_turn, rate_of
+from bench.tokens import TOKEN, Contender, in_turn, rate_of, there_and_back
 
 Costs = dict[str, list[float]]
 
 
 def copied(database: Database, name: str) -> Installation:
-    """The installation of this name on PostgreSQL: the one on SQLite, copied by `omnilab db copy`."""
+    """The installation of this name on PostgreSQL: the one on SQLite, copied by `omnilab db copy` unless it was."""
     made = installation(name)
     on_postgresql = dataclasses.replace(made, url=database.url(name))
-    if not database.has(name):
+    made_at = str((made.folder / "made").stat().st_mtime_ns)  # one that was made anew has other keys
+    if database.comment(name) != made_at:
+        database.sql("template1", f"DROP DATABASE IF EXISTS {name}")
         database.sql("template1", f"CREATE DATABASE {name}")
         words = [OMNILAB, "db", "copy", "--from", f"sqlite:///{made.database}", "--to", database.url(name)]
         subprocess.run(words, env=made.environ, check=True, capture_output=True)
         database.sql(name, "VACUUM ANALYZE")
+        database.sql(name, f"COMMENT ON DATABASE {name} IS '{made_at}'")
     return on_postgresql
 
 
-def compare(rounds: int, seconds: float) -> Iterator[Row]:
+def compare(rounds: int) -> Iterator[Row]:
     """Tokens and lists on both engines, the floor of lists, and two nodes beside one."""
     costs: Costs = defaultdict(list)
     with postgresql() as database:
@@ -57,11 +60,11 @@ def compare(rounds: int, seconds: float) -> Iterator[Row]:
                 for size, wanted in (("3", three), ("50", fifty))
                 for name, each in ((size, program), (f"floor {size}", bare))
             ]
-            rates = in_turn([*on_both, *lists], rounds, seconds)
+            rates = in_turn([*on_both, *lists], rounds)
             for _ in range(rounds):
-                _cost(program, database, requests, TOKEN, seconds, costs)
+                _cost(program, database, requests, TOKEN, costs)
         yield from _compared(rates, costs)
-        yield from _two_nodes(there, requests, seconds)
+        yield from _two_nodes(there, requests, rounds)
 
 
 def _tokens(made: Installation) -> dict[str, str]:
@@ -69,11 +72,11 @@ def _tokens(made: Installation) -> dict[str, str]:
         return tokens_of(made, program.port)
 
 
-def _cost(program: Program, database: Database, requests: Path, path: str, seconds: float, costs: Costs) -> None:
+def _cost(program: Program, database: Database, requests: Path, path: str, costs: Costs) -> None:
     """The CPU µs of ours and of PostgreSQL for each answer, added to `costs`."""
     url = f"http://127.0.0.1:{program.port}{path}"
     before = program.cpu_seconds(), database.program.cpu_seconds()
-    run = wrk(url, requests, seconds=seconds)
+    run = wrk(url, requests, seconds=1)
     for name, each, earlier in zip(("ours", "PostgreSQL"), (program, database.program), before, strict=True):
         costs[name].append((each.cpu_seconds() - earlier) / run.requests * 1e6)
 
@@ -90,24 +93,24 @@ def _compared(rates: dict[str, list[float]], costs: Costs) -> Iterator[Row]:
         yield Row(f"list of {size} on PostgreSQL ÷ its floor", ratio, "×", 0.7, note="uvicorn, raw ASGI, bare asyncpg")
 
 
-def _two_nodes(there: Installation, requests: Path, seconds: float) -> Iterator[Row]:
+def _two_nodes(there: Installation, requests: Path, rounds: int) -> Iterator[Row]:
     costs: dict[int, list[float]] = defaultdict(list)
     with ours(there, cores=SERVER_CORE) as first, ours(there, cores=LOAD_CORE) as second:
-        for number in range(6):
-            for programs in ([first], [first, second]):
+        for number in range(rounds + 1):
+            for programs in there_and_back(([first], [first, second]), number):
                 before = sum(each.cpu_seconds() for each in programs)
-                runs = _together(programs, requests, seconds)
+                runs = _together(programs, requests)
                 if number:  # the first round warms up
                     costs[len(programs)].append((sum(each.cpu_seconds() for each in programs) - before) / runs * 1e6)
     note = "2 × CPU a token with one node ÷ with two: PostgreSQL and the load have no core of their own here"
     yield Row("two nodes ÷ one", 2 * ratio_of(costs[1], costs[2]), "×", 1.7, note=note)
 
 
-def _together(programs: list[Program], requests: Path, seconds: float) -> int:
+def _together(programs: list[Program], requests: Path) -> int:
     """Load all of them at once; how many requests in all."""
 
     def load(program: Program) -> int:
-        return wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=seconds, connections=32).requests
+        return wrk(f"http://127.0.0.1:{program.port}{TOKEN}", requests, seconds=1, connections=32).requests
 
     with ThreadPoolExecutor(len(programs)) as pool:
         return sum(pool.map(load, programs))

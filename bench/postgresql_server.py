@@ -47,8 +47,11 @@ class Database:
             raise RuntimeError(done.stderr)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
-    def has(self, name: str) -> bool:
-        return bool(self.sql("template1", f"SELECT 1 FROM pg_database WHERE datname = '{name}'"))
+    def comment(self, name: str) -> str:
+        """What is noted of a database; nothing where there is none."""
+        query = f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'"
+        found = self.sql("template1", query)
+        return found[0][0] if found else ""
 
 
 def _programs() -> Path:
