@@ -48,7 +48,7 @@ test: setup lint audit .cache/node.ready ## lint, advisories, every test, and th
 	@cd tests/node && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@mkdir -p .cache && touch $@
 
-bench: setup build/bench/.ready ## every figure of docs/performance.md, judged against its target (about 7 minutes)
+bench: setup build/bench/.ready ## every figure of docs/performance.md, judged against its target (about 10 minutes)
 	@PYTHONPATH=. $(BIN)/python -m bench.run
 
 bench-quick: setup build/bench/.ready ## the same with two short rounds
