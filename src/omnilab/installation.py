@@ -105,6 +105,12 @@ async def _as_installed(settings: Settings, db: Database) -> Settings:
     except schema.SchemaError as error:
         raise ProvisioningError("not_initialised", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
     environment = await find_value(db, "environment")
+    if environment is None:
+        raise ProvisioningError(
+            "not_initialised",
+            "The database is empty: run `omnilab init` for a new installation; where a restore or a copy was "
+            "interrupted, run it again.",
+        )
     if environment != settings.environment:
         raise _other_environment(environment, settings.environment)
     return _with_issuer(settings, await find_value(db, "issuer"))
@@ -131,7 +137,7 @@ def _with_issuer(settings: Settings, issuer: str | None) -> Settings:
     return dataclasses.replace(settings, public_url=issuer, docs_url=docs_url)
 
 
-def _other_environment(installed: str | None, asked: str) -> ProvisioningError:
+def _other_environment(installed: str, asked: str) -> ProvisioningError:
     return ProvisioningError(
         "environment_mismatch",
         f"This database belongs to the environment {installed}, the settings say {asked}. "
@@ -207,7 +213,7 @@ async def initialise(settings: Settings, *, actor: Actor, clock: Clock | None = 
     await db.start()
     try:
         installed = await find_value(db, "environment")
-        if installed not in (None, settings.environment):
+        if installed is not None and installed != settings.environment:
             raise _other_environment(installed, settings.environment)
         made += await db.change(lambda tx: _install(tx, settings, master_key))
     finally:

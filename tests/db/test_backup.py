@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ import pytest
 
 from omnilab.installation import open_installation
 from omnilab.settings import load_settings
+from tests.db.killing import killed
 from tests.harness import CommandLine, Credentials, Omnilab, Server, booking_row, databases
-from tests.harness.installation import COMMAND
 
 CLIENTS = 10
 
@@ -187,18 +186,41 @@ def test_without_an_export_everything_that_lived_is_revoked(past: Past, tmp_path
             assert server.token_answer(past.clients[6], client_secret=fresh).status_code == 200
 
 
-def test_an_interrupted_reconciliation_leaves_the_mark_and_is_completed_by_the_next(past: Past, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_killed_restore_leaves_an_empty_database_and_the_next_one_completes(
+    past: Past, tmp_path: Path, engine: str
+) -> None:
+    settings = {"master_key_file": str(past.omnilab.directory / ".omnilab/master.key")}
+    if engine == "postgresql":
+        settings["database_url"] = databases.cluster().create_database()
+    omnilab = Omnilab(tmp_path, **settings)
+    side = {"sqlite": "SQLiteSide", "postgresql": "PostgreSQLSide"}[engine]
+    for method, before in (("insert", 1), ("insert", 6), ("commit", 1)):
+        killed(omnilab, ["db", "restore", str(past.backup)], ("omnilab.storage.sides", side, method), before=before)
+        assert omnilab.cli("clients", "list", expect=1)["error"]["code"] == "not_initialised"
+    assert omnilab.cli("db", "restore", str(past.backup))["identical"]
+    assert omnilab.cli("clients", "list", expect=1)["error"]["code"] == "reconcile_first"
+    assert omnilab.cli("db", "check")["intact"]
+
+
+def test_a_killed_backup_is_no_file_and_the_next_one_completes(past: Past, tmp_path: Path) -> None:
+    file = tmp_path / "again.backup"
+    step = "omnilab.storage.sides", "SQLiteSide"
+    for method in ("insert", "commit", "settle"):
+        killed(past.omnilab, ["db", "backup", str(file)], (*step, method), before=1)
+        assert not file.exists()
+    assert past.omnilab.cli("db", "backup", str(file))["identical"]
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_killed_reconciliation_leaves_the_mark_and_is_completed_by_the_next(past: Past, tmp_path: Path) -> None:
     with restored(past, tmp_path) as omnilab:
-        words = [COMMAND, "db", "reconcile", "--export", str(past.export)]
-        for delay in (1.3, 1.8):
-            process = subprocess.Popen(words, cwd=omnilab.directory, env=omnilab.environ(), stdout=subprocess.DEVNULL)
-            time.sleep(delay)
-            process.kill()
-            if process.wait() == 0:
-                break  # a fast machine: it was done before
+        words = ["db", "reconcile", "--export", str(past.export)]
+        finish = "omnilab.recovery.reconciliation", "Reconciliation", "_finish"
+        for step, before in ((("omnilab.recovery.replay", "Replay", "take"), 5), (finish, 1)):
+            killed(omnilab, words, step, before=before)
             assert omnilab.cli("clients", "list", expect=1)["error"]["code"] == "reconcile_first"
-        else:
-            omnilab.cli("db", "reconcile", "--export", str(past.export))
+        assert omnilab.cli(*words)["known_until"]
         with omnilab.serve() as server:
             refused_everywhere(server, past)
         assert omnilab.cli("db", "check")["intact"]
