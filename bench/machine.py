@@ -66,9 +66,9 @@ class CoreTime(NamedTuple):
         return (self.stolen - before.stolen) / max(1, self.total - before.total)
 
 
-def core_time(core: str = SERVER_CORE) -> CoreTime:
-    """Read now. Where the host does not tell (or there is none) nothing is ever stolen."""
-    (line,) = re.findall(rf"^cpu{core} (.+)$", Path("/proc/stat").read_text(), re.MULTILINE)
+def core_time() -> CoreTime:
+    """The servers' core, now. Where the host does not tell (or there is none) nothing is ever stolen."""
+    (line,) = re.findall(rf"^cpu{SERVER_CORE} (.+)$", Path("/proc/stat").read_text(), re.MULTILINE)
     ticks = [int(each) for each in line.split()[:8]]  # the rest, guests' time, is in the first already
     return CoreTime(ticks[7], sum(ticks))
 
