@@ -380,7 +380,8 @@ _LIMITS = (
     Code(
         "temporarily_unavailable",
         "The service cannot answer right now",
-        "No decision could be made, so nothing was done and nothing was changed.",
+        "No decision could be made, so nothing was done and nothing was changed. Only where the answer says that it "
+        "cannot tell, because the database's own answer was lost, may a write have been done.",
         "Send the same request again after the time in `Retry-After`. With an `Idempotency-Key` a write can be "
         "repeated safely.",
         retry=True,

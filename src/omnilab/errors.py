@@ -11,6 +11,7 @@ the audit record and the logs see. HTTP statuses are not known here: they stand 
     ├── ConflictError         the state of the thing forbids it (404 booking_not_found, 409, 422)
     ├── LimitError            too many calls (429)
     ├── UnavailableError      we cannot decide now; nothing was done (503)
+    │   └── OutcomeUnknownError    it may have been done, its answer was lost (503)
     ├── TokenRefusedError     an RFC 6749 §5.2 error of the token endpoint
     └── ProvisioningError     an operator's command is refused (exit code 1)
 """
@@ -101,6 +102,17 @@ class UnavailableError(OmniLabError):
             "The service cannot answer right now; nothing was done. Repeat the call after the time in Retry-After.",
             reason=reason,
             retry_after_seconds=retry_after_seconds,
+        )
+
+
+class OutcomeUnknownError(UnavailableError):
+    """What was to be done was sent to the database, and no answer came: it is done, or it is not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.detail = (
+            "The service cannot tell whether this was done. Repeat the call after the time in Retry-After, a write "
+            "with the same Idempotency-Key."
         )
 
 

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def fill(folder: Path) -> None:
                         await place.audit._checkpoints.write()
 
     asyncio.run(run())
-    with sqlite3.connect(path_in(folder)) as connection:
+    # Closed, so that nothing is left in the WAL: the file alone is copied.
+    with closing(sqlite3.connect(path_in(folder))) as connection, connection:
         for name in ("audit_records", "audit_chains"):
             connection.execute(f"CREATE TABLE bare AS SELECT * FROM {name}")
             connection.execute(f"DROP TABLE {name}")

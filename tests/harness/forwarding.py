@@ -1,4 +1,4 @@
-"""A TCP forwarder between a node and its database, which a test can freeze, cut, or cut for listeners alone.
+"""A TCP forwarder between a node and its database, which a test can freeze, cut, hush, or keep from telling an end.
 
 It runs on a thread of its own, so that a test may wait for whatever it likes meanwhile.
 """
@@ -32,6 +32,10 @@ class Forwarder:
         self._loop = asyncio.new_event_loop()
         self._pairs: set[_Pair] = set()
         self._flowing: dict[bool, asyncio.Event] = {}
+        self._answering = asyncio.Event()
+        self._answering.set()
+        self._hush_after: bytes | None = None
+        self._tells_ends = True
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> Forwarder:
@@ -50,8 +54,17 @@ class Forwarder:
             self._call(self._flowing[listens].clear)
 
     def thaw(self) -> None:
-        for event in self._flowing.values():
+        self._hush_after = None
+        for event in (*self._flowing.values(), self._answering):
             self._call(event.set)
+
+    def hush(self, after: bytes) -> None:
+        """From these bytes on what is asked still arrives and is done, but no answer comes back."""
+        self._hush_after = after
+
+    def hide_ends(self) -> None:
+        """From now on nobody is told that the other side has closed a connection."""
+        self._tells_ends = False
 
     def cut(self, *, listeners_only: bool = False) -> None:
         """End connections as a reset does; new ones are taken."""
@@ -99,10 +112,15 @@ class Forwarder:
             while data := await source.read(65_536):
                 pair.listens = pair.listens or (watched and _LISTENS.search(data) is not None)
                 await self._flowing[pair.listens].wait()
+                if watched and self._hush_after is not None and self._hush_after in data:
+                    self._answering.clear()
+                if not watched:
+                    await self._answering.wait()
                 target.write(data)
                 await target.drain()
-        for each in pair.writers:
-            each.transport.abort()
+        if self._tells_ends:
+            for each in pair.writers:
+                each.transport.abort()
 
 
 @contextmanager

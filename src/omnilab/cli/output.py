@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import msgspec
 import typer
 
-from omnilab.errors import OmniLabError, UnavailableError
+from omnilab.errors import OmniLabError, OutcomeUnknownError, UnavailableError
 from omnilab.telemetry.redaction import mask, mask_shapes
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def answering(as_json: bool) -> Iterator[None]:
         words = error.detail
         if isinstance(error, UnavailableError) and error.reason != error.code:
             # An operator sits here, not a stranger: the private reason is what helps.
-            words = f"Unavailable, nothing was done: {error.reason}"
+            is_unknown = isinstance(error, OutcomeUnknownError)
+            done = "look whether this was done before you repeat it" if is_unknown else "nothing was done"
+            words = f"Unavailable, {done}: {error.reason}"
         elif error.errors and error.code != "settings_invalid":
             words += "".join(f"\n  {each.field}: {each.detail}" for each in error.errors)
         fail(error.code, words, exit_code=code, as_json=as_json)

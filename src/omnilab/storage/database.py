@@ -61,7 +61,7 @@ class Transaction(Reader, Protocol):
 
     async def update_and_insert(self, update: Statement, args: Row, table: Table, rows: Sequence[Row]) -> bool:
         """Run a change of one row and insert whole rows with it; False, and nothing is done, where there is no such
-        row."""
+        row. Raises DuplicateRowError."""
         ...
 
     def append(self, sink: Sink, item: Any) -> None:

@@ -5,7 +5,7 @@ commit is on its way shares the next one. Writers of other processes work at the
 process holds in memory (`Database.change`) take turns under one advisory lock: the feed's positions become visible in
 order, and of two provisioning commands the second sees what the first did.
 
-A commit whose answer is lost may have happened. Its callers are told 503, and sinks are told that nobody knows.
+A commit whose answer is lost may have happened. Its callers are told 503 and that nobody knows, and so are sinks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from sqlalchemy import Table
 
-from omnilab.errors import UnavailableError
+from omnilab.errors import OutcomeUnknownError, UnavailableError
 from omnilab.storage.database import DuplicateRowError, Sink, Unit
 from omnilab.storage.group_commit import Batch, Commits
 from omnilab.storage.postgresql_reads import ReadConnections
@@ -40,17 +40,14 @@ _SESSION = {"lock_timeout": "400ms", "idle_in_transaction_session_timeout": "10s
 _ATTEMPTS = 4
 _RECONNECT_SECONDS = 0.2
 
-#: What tells that the engine, and not one statement of one caller, has failed.
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+#: What tells that the engine, and not one statement of one caller, has failed. asyncpg's internal error is what it says
+#: to whoever asks over a connection that the server has just given notice.
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _TRY_AGAIN = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
 )
-
-
-class _OutcomeUnknownError(Exception):
-    """COMMIT was sent and no answer came back."""
 
 
 class PostgreSQLDatabase:
@@ -177,11 +174,10 @@ class _Writer:
             try:
                 results = await self._once(batch)
             except Exception as error:  # noqa: BLE001 - whatever failed, nothing of this commit may be taken for done
-                batch.tell(committed=None if isinstance(error, _OutcomeUnknownError) else False)
+                failure = _failure_of(error)
+                batch.tell(committed=None if failure is error else False)
                 if not isinstance(error, _TRY_AGAIN) or attempt == _ATTEMPTS:
                     await self._drop()
-                    failure = UnavailableError(f"a commit failed: {_told(error)}")
-                    failure.__cause__ = error
                     return [failure] * len(batch.all_units), failure
                 attempt += 1
             else:
@@ -207,14 +203,18 @@ class _Writer:
         return results
 
     async def _run_to_commit(self, connection: Connection, last: Awaitable[T]) -> T:
-        """Run what commits. Raises _OutcomeUnknownError where no answer came."""
+        """Run what commits. Raises OutcomeUnknownError where no answer came."""
         try:
             return await last
-        except (asyncpg.PostgresError, UnavailableError):
-            raise  # the server has answered: it did not commit
+        except UnavailableError:
+            raise  # the sink's own: nothing was there to be committed
         except Exception as error:
+            # Only an ERROR is the server's word that it did not commit. A lost connection is a PostgresError too, made
+            # by asyncpg itself, and FATAL is said to whoever is connected, whatever became of the commit.
+            if getattr(error, "severity_en", None) == "ERROR":
+                raise
             connection.terminate()
-            raise _OutcomeUnknownError(_told(error)) from error
+            raise OutcomeUnknownError(f"a commit's answer was lost: {_told(error)}") from error
 
     async def _ready(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -305,7 +305,10 @@ class _Transaction:
     async def update_and_insert(self, update: Statement, args: Row, table: Table, rows: Sequence[Row]) -> bool:
         sql, bound = update.bind("postgresql", args)
         joined = update_and_insert_sql(sql, len(bound), table)
-        return _touched(await self._connection.execute(joined, *bound, *map(list, zip(*rows, strict=True)))) > 0
+        try:
+            return _touched(await self._connection.execute(joined, *bound, *map(list, zip(*rows, strict=True)))) > 0
+        except asyncpg.UniqueViolationError as error:
+            raise DuplicateRowError(str(error.constraint_name)) from error
 
     def append(self, sink: Sink, item: Any) -> None:
         self._appended.append((sink, item))
@@ -317,7 +320,18 @@ def _touched(status: str) -> int:
     return int(last) if last.isdigit() else 0
 
 
+def _failure_of(error: Exception) -> UnavailableError:
+    """What the callers of a commit are told; the error itself where nobody knows how the commit ended."""
+    if isinstance(error, OutcomeUnknownError):
+        return error
+    failure = UnavailableError(f"a commit failed: {_told(error)}")
+    failure.__cause__ = error
+    return failure
+
+
 def _told(error: BaseException) -> str:
     """What failed, without the text of statements or values: those may hold what must not be logged."""
+    if isinstance(error, UnavailableError):
+        return error.reason
     state = getattr(error, "sqlstate", None)
     return f"{type(error).__name__} {state}" if state else f"{type(error).__name__}"

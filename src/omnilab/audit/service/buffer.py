@@ -1,7 +1,8 @@
 """Records that may wait a little: kept in memory, written in batches, never dropped.
 
 Promises that a record is durable within a second of `add` while the database answers. When it does not, the buffer
-fills, and a full one refuses: the caller then answers 503 instead of a 200 that leaves no trace.
+fills, and a full one refuses: the caller then answers 503 instead of a 200 that leaves no trace. A record whose commit
+failed may be there all the same, its answer lost on the way: it is looked for before it is written again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from omnilab.audit.store.records import list_recorded
 from omnilab.audit.store.sink import AuditSink, Entry
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database
@@ -28,6 +30,7 @@ class RecordBuffer:
         self._limit = limit
         self._entries: deque[Entry] = deque()
         self._in_flight = 0
+        self._in_doubt = 0  # so many of the first may have been written
         self._full_batch = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -78,9 +81,17 @@ class RecordBuffer:
             batch = [self._entries.popleft() for _ in range(min(BATCH_RECORDS, len(self._entries)))]
             self._in_flight = len(batch)
             try:
-                await self._db.append(self._sink, *batch)
+                if missing := await self._missing(batch):
+                    await self._db.append(self._sink, *missing)
             except UnavailableError:
                 self._entries.extendleft(reversed(batch))
+                self._in_doubt = len(batch)
                 raise
             finally:
                 self._in_flight = 0
+            self._in_doubt = 0
+
+    async def _missing(self, batch: list[Entry]) -> list[Entry]:
+        """Those of a batch that are not recorded yet."""
+        doubtful, others = batch[: self._in_doubt], batch[self._in_doubt :]
+        return [each for each in doubtful if each not in await list_recorded(self._db, each[1])] + others

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, column, literal_column,
 from sqlalchemy import or_ as either
 
 from omnilab.audit.model.record import AuditRecord, decode, request_time
+from omnilab.audit.store.sink import Entry
 from omnilab.audit.tables import audit_records
 from omnilab.storage.database import Reader
 from omnilab.storage.statement import Row, Statement
@@ -47,6 +48,13 @@ _BY_REQUEST = Statement(
     select(audit_records.c.body)
     .where(audit_records.c.request_id == bindparam("wanted"))
     .order_by(audit_records.c.chain_position),
+    "wanted",
+)
+
+_ENTRIES = Statement(
+    select(audit_records.c.tenant_id, audit_records.c.request_id, audit_records.c.outcome, audit_records.c.body).where(
+        audit_records.c.request_id == bindparam("wanted")
+    ),
     "wanted",
 )
 
@@ -114,6 +122,12 @@ class TenantRecords:
     async def list_client_ids(self) -> list[str]:
         """All clients of the tenant, to recognise claims."""
         return [str(row[0]) for row in await self._reader.fetch(_CLIENT_IDS, self._tenant_id)]
+
+
+async def list_recorded(reader: Reader, request_id: str) -> list[Entry]:
+    """What stands in the database of a request, as it was handed to `AuditSink`."""
+    rows = await reader.fetch(_ENTRIES, request_id)
+    return [(tenant_id, found, outcome, body.encode()) for tenant_id, found, outcome, body in rows]
 
 
 def unproven_refusals(reader: Reader, floor: str) -> AsyncIterator[AuditRecord]:

@@ -7,6 +7,7 @@ thread; must not know what is in a record.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from sqlalchemy import bindparam, update
 
@@ -14,7 +15,7 @@ from omnilab.audit.model.chain import ChainKey, Head, key_text
 from omnilab.audit.tables import audit_chains, audit_records
 from omnilab.clock import Clock
 from omnilab.errors import UnavailableError
-from omnilab.storage.database import Transaction
+from omnilab.storage.database import DuplicateRowError, Transaction
 from omnilab.storage.statement import Row, Statement
 
 # A record on its way: tenant_id, request_id, outcome ("granted", "refused" or "checkpoint"), canonical JSON.
@@ -62,12 +63,18 @@ class AuditSink:
         assert chain_id is not None
         rows, head = self._linked(chain_id, items)
         seal = self._key.seal(chain_id, self._started_at, head)
-        if not started:
-            await tx.insert_rows(audit_chains, [(chain_id, self._started_at, head[0], head[1], seal)])
-            await tx.insert_rows(audit_records, rows)
-        elif not await tx.update_and_insert(_ADVANCE, (head[0], head[1], seal, chain_id), audit_records, rows):
-            self.chain_id = None  # the next commit begins another chain; `verify` will name the lost one
-            raise UnavailableError("the head of this process's audit chain is gone from the database")
+        try:
+            if not started:
+                await tx.insert_rows(audit_chains, [(chain_id, self._started_at, head[0], head[1], seal)])
+                await tx.insert_rows(audit_records, rows)
+                is_there = True
+            else:
+                is_there = await tx.update_and_insert(_ADVANCE, (head[0], head[1], seal, chain_id), audit_records, rows)
+        except DuplicateRowError as error:
+            self._leave("the database holds records where this process's audit chain was to go on", error)
+        if not is_there:
+            # `verify` will name the lost one.
+            self._leave("the head of this process's audit chain is gone from the database")
         self._pending = head
 
     def settled(self, committed: bool | None) -> None:
@@ -78,6 +85,11 @@ class AuditSink:
         elif committed is None or (not committed and self._head[0] == 0):
             self.chain_id = None
         self._pending = None
+
+    def _leave(self, reason: str, cause: Exception | None = None) -> NoReturn:
+        """Give this commit up; the next one begins another chain, whatever has become of this one."""
+        self.chain_id = None
+        raise UnavailableError(reason) from cause
 
     def _begin(self) -> None:
         self.chain_id = self._new_chain_id()
