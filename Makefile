@@ -35,7 +35,10 @@ setup: .venv/.ready ## make .venv with everything in it, .venv/bin/omnilab among
 demo: setup ## a development environment with real bookings, a ready-to-paste curl session, and a server (PORT=8080)
 	@$(BIN)/omnilab demo --port $(PORT)
 
-test: setup lint audit .cache/node.ready ## lint, advisories, every test, and the floor under branch coverage
+# Servers and Node.js packages are installed beside .venv and lint. Only apt-get has to be alone: the setup's goes first.
+test: ## lint, advisories, every test, and the floor under branch coverage
+	@PYTHON=$(PYTHON) tools/provision.sh setup
+	@$(MAKE) --jobs 3 lint audit .cache/node.ready
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	$(BIN)/coverage run -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet

@@ -27,6 +27,7 @@ from tests.harness import Answer, Connection, Credentials, Omnilab, booking_row
 OLD, HOST = "0005", "login.test"
 BOOKINGS = 3000
 CALLERS = 6
+PAUSE_SECONDS = 0.01
 
 
 class OldOmnilab(Omnilab):
@@ -83,6 +84,7 @@ class Callers:
             if connection is None:
                 where = ("127.0.0.1", self.proxy.https_port)
                 connection = Connection(*await asyncio.open_connection(*where, ssl=context, server_hostname=HOST))
+            await asyncio.sleep(PAUSE_SECONDS)
             answer = await self._ask(connection, step, token, numbers)
             self.answers[answer.status] += 1
             if answer.status != 200:

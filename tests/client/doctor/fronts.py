@@ -78,7 +78,10 @@ def proxying(connection: socket.socket) -> None:
     """A forward proxy: CONNECT, wherever to, ends on this machine."""
     head = b""
     while b"\r\n\r\n" not in head:
-        head += connection.recv(4096)
+        more = connection.recv(4096)
+        if not more:
+            return
+        head += more
     port = int(head.split(b" ")[1].rpartition(b":")[2])
     with socket.create_connection(("127.0.0.1", port)) as server:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
