@@ -54,16 +54,18 @@ class Forwarder:
             self._call(self._flowing[listens].clear)
 
     def thaw(self) -> None:
+        """From now on everything passes again."""
         self._hush_after = None
+        self._tells_ends = True
         for event in (*self._flowing.values(), self._answering):
             self._call(event.set)
 
     def hush(self, after: bytes) -> None:
-        """From these bytes on what is asked still arrives and is done, but no answer comes back."""
+        """From these bytes on, what is asked still arrives and is done, but no answer comes back."""
         self._hush_after = after
 
     def hide_ends(self) -> None:
-        """From now on nobody is told that the other side has closed a connection."""
+        """Nobody is told that the other side has closed a connection."""
         self._tells_ends = False
 
     def cut(self, *, listeners_only: bool = False) -> None:
