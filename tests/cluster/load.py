@@ -19,7 +19,10 @@ PAUSE_SECONDS = 0.03
 
 @dataclass(slots=True)
 class Seen:
-    """What the callers of one cluster saw. granted: ids of requests that got a token; cancelled: by booking id."""
+    """What the callers of one cluster saw. granted: ids of requests that got a token; cancelled: by booking id.
+
+    granted_at: when each node last gave a token, for which it has to write. A list tells less: it is only read.
+    """
 
     statuses: Counter[int] = field(default_factory=Counter)
     cut: Counter[int] = field(default_factory=Counter)
@@ -27,15 +30,13 @@ class Seen:
     granted: list[str] = field(default_factory=list)
     cancelled: dict[str, str] = field(default_factory=dict)
     longest_seconds: float = 0.0
-    answered_at: dict[int, float] = field(default_factory=dict)
+    granted_at: dict[int, float] = field(default_factory=dict)
 
     def take(self, node: int, answer: Answer, began: float) -> None:
-        now = time.monotonic()
-        self.longest_seconds = max(self.longest_seconds, now - began)
+        self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
         self.statuses[answer.status] += 1
-        if answer.status == 200:
-            self.answered_at[node] = now
-        elif answer.status != 503 or not answer.headers.get("retry-after", "").isdigit():
+        is_late = answer.status == 503 and answer.headers.get("retry-after", "").isdigit()
+        if answer.status != 200 and not is_late:
             self.strange.append(f"node {node}: {answer.status} {answer.body!r}")
 
     def row(self, fault: str, recovered: float) -> str:
@@ -88,6 +89,7 @@ class Callers:
         self.seen.take(node, answer, began)
         if answer.status != 200:
             return ""
+        self.seen.granted_at[node] = time.monotonic()
         self.seen.granted.append(answer.headers["x-request-id"])
         return str(answer.document["access_token"])
 
@@ -106,11 +108,11 @@ class Callers:
         self.seen.cancelled[booking_id] = answer.headers["x-request-id"]
         return None
 
-    async def until_answered(self, nodes: list[int], *, within: float = 60) -> float:
-        """Seconds until each of these nodes has answered 200 again."""
+    async def until_granted(self, nodes: list[int], *, within: float = 60) -> float:
+        """Seconds until each of these nodes has given a token again."""
         began = time.monotonic()
         async with asyncio.timeout(within):
-            while not all(self.seen.answered_at.get(node, 0) > began for node in nodes):
+            while not all(self.seen.granted_at.get(node, 0) > began for node in nodes):
                 await asyncio.sleep(0.02)
         return time.monotonic() - began
 

@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/faults.md"
 CUT_SECONDS = 10.0
 AWAY_SECONDS = 2.0
 
-TITLES = "| Fault | Calls | 200 | 503 | Cut | Longest wait for an answer | All nodes answer again after |"
+TITLES = "| Fault | Calls | 200 | 503 | Cut | Longest wait for an answer | All nodes give tokens again after |"
 FAULTS = (
     "A node is killed (`kill -9`)",
     "PostgreSQL is killed (`kill -9`) and starts again",
@@ -100,16 +100,16 @@ def keep_page(rows: dict[str, str]) -> None:
 def under(
     scene: Scene, fault: str, act: Callable[[Callers], Awaitable[None]], *, cut_nodes: tuple[int, ...] = ()
 ) -> Callers:
-    """Break something under load, wait until every node answers again, and judge what was seen."""
+    """Break something under load, wait until every node gives tokens again, and judge what was seen."""
     callers = Callers(scene.servers, scene.clients[0], scene.bookings)
     recovered = 0.0
 
     async def run() -> None:
         nonlocal recovered
         async with calling(callers):
-            await callers.until_answered([0, 1, 2])
+            await callers.until_granted([0, 1, 2])
             await act(callers)
-            recovered = await callers.until_answered([0, 1, 2])
+            recovered = await callers.until_granted([0, 1, 2])
             await asyncio.sleep(1)
 
     asyncio.run(run())

@@ -52,7 +52,7 @@ def test_a_node_answers_again_after_any_of_them(tmp_path: Path) -> None:
 async def break_and_wait(cluster: Cluster, forwarder: Forwarder, callers: Callers) -> None:
     chance = random.Random(20)
     async with calling(callers):
-        await callers.until_answered([0])
+        await callers.until_granted([0])
         for _ in range(ROUNDS):
             fault, longest = chance.choice(FAULTS)
             end = chance.choice(ENDS)
@@ -63,7 +63,7 @@ async def break_and_wait(cluster: Cluster, forwarder: Forwarder, callers: Caller
             if end == "cut":
                 forwarder.cut()
             forwarder.thaw()
-            await callers.until_answered([0], within=30)
+            await callers.until_granted([0], within=30)
             await asyncio.sleep(chance.random() * 0.5)
 
 
