@@ -97,6 +97,7 @@ class Platform(Installation):
             self.bookings.lists = self.replica.reader
         forever = (
             self.feed.run,
+            self.audit.write_checkpoints,
             self.secret_use.run,
             self.idempotency.run_sweeps,
             self._prune_changes,

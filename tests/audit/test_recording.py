@@ -153,6 +153,27 @@ def test_the_background_tries_again_after_a_failure(tmp_path: Path) -> None:
     over(tmp_path, action)
 
 
+def test_a_defect_ends_neither_the_flush_nor_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def action(place: Place) -> None:
+        record, append = place.granted(), place.db.append
+        failed = asyncio.Event()
+
+        def fail(*_: object) -> None:
+            failed.set()
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(place.db, "append", fail)
+        await place.audit.start()
+        place.audit.record_later(record)
+        await asyncio.wait_for(failed.wait(), 5)
+        monkeypatch.setattr(place.db, "append", append)
+        async with asyncio.timeout(10):
+            while not await place.audit.find(record.request_id):
+                await asyncio.sleep(0.05)
+
+    over(tmp_path, action)
+
+
 def test_a_closing_database_refuses_and_keeps(tmp_path: Path) -> None:
     make_database(tmp_path)
 

@@ -47,21 +47,16 @@ class AuditService(Inquiry):
         self._sink = AuditSink(self._key, clock, lambda: new_id("chn_"))
         self._buffer = RecordBuffer(db, self._sink)
         self._checkpoints = Checkpoints(db, self._sink, clock, ids)
-        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to flush and to write checkpoints. Not needed by a command that runs once."""
+        """Begin to flush. Not needed by a command that runs once."""
         self._buffer.start()
-        self._task = asyncio.create_task(self._write_checkpoints(), name="omnilab-audit-checkpoints")
 
     async def close(self) -> None:
         """Flush what waits and write a last checkpoint. Raises UnavailableError when that cannot be written.
 
         A process that recorded nothing writes nothing.
         """
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
         await self._buffer.close()
         if self._sink.chain_id is not None:
             await self._checkpoints.write()
@@ -156,7 +151,8 @@ class AuditService(Inquiry):
         """Make the tables that the records of the months to come will lie in; see `Retention.prepare`."""
         return await Retention(self._db, self._key, self._clock).prepare()
 
-    async def _write_checkpoints(self) -> None:
+    async def write_checkpoints(self) -> None:
+        """One every ten seconds until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             try:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import structlog
+
 from omnilab.audit.store.records import list_recorded
 from omnilab.audit.store.sink import AuditSink, Entry
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database
+
+_log = structlog.get_logger("omnilab.audit")
 
 INTERVAL_SECONDS = 0.5
 # So many at most in one commit: it keeps the other writers of the same file waiting for about 10 ms.
@@ -74,16 +78,20 @@ class RecordBuffer:
             except UnavailableError:
                 # They are kept. A database that fails at once must not be asked again at once.
                 await asyncio.sleep(INTERVAL_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a defect here would end in a full buffer and no more answers
+                _log.error("audit_flush_crashed", exc_info=error)
+                await asyncio.sleep(INTERVAL_SECONDS)
 
     async def flush(self) -> None:
-        """Write everything that waits. Raises UnavailableError; what was not written is kept, in order."""
+        """Write everything that waits. Raises UnavailableError; whatever is raised, what was not written is kept, in
+        order."""
         while self._entries:
             batch = [self._entries.popleft() for _ in range(min(BATCH_RECORDS, len(self._entries)))]
             self._in_flight = len(batch)
             try:
                 if missing := await self._missing(batch):
                     await self._db.append(self._sink, *missing)
-            except UnavailableError:
+            except BaseException:
                 self._entries.extendleft(reversed(batch))
                 self._in_doubt = len(batch)
                 raise
