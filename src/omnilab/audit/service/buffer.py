@@ -8,16 +8,15 @@ failed may be there all the same, its answer lost on the way: it is looked for b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-
-import structlog
 
 from omnilab.audit.store.records import list_recorded
 from omnilab.audit.store.sink import AuditSink, Entry
 from omnilab.errors import UnavailableError
 from omnilab.storage.database import Database
 
-_log = structlog.get_logger("omnilab.audit")
+_log = logging.getLogger("omnilab.audit")
 
 INTERVAL_SECONDS = 0.5
 # So many at most in one commit: it keeps the other writers of the same file waiting for about 10 ms.
