@@ -93,8 +93,11 @@ def table(rows: Sequence[Row]) -> list[str]:
         target = "" if row.target is None else f"{'≥' if row.at_least else '≤'} {number(row.target)}"
         verdict = {None: "", True: "met", False: "**missed**"}[row.met]
         spread = f"± {row.spread / 2:.0%}" if row.spread else ""
-        figure = f"{number(row.figure)} {row.unit}".strip()
-        lines.append(f"| {row.name} | {figure} {spread} | {target} | {verdict} | {row.note} |")
+        figure = number(row.figure)
+        if row.met is False and row.target is not None and figure == number(row.target):
+            figure = f"{row.figure:.4g}"  # what misses by a hair must not look like what it missed
+        shown = f"{figure} {row.unit}".strip()
+        lines.append(f"| {row.name} | {shown} {spread} | {target} | {verdict} | {row.note} |")
     return lines
 
 
