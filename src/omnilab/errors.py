@@ -96,24 +96,19 @@ class LimitError(OmniLabError):
 class UnavailableError(OmniLabError):
     """No decision can be made now; nothing was done and the call may be repeated."""
 
+    words = "The service cannot answer right now; nothing was done. Repeat the call after the time in Retry-After."
+
     def __init__(self, reason: str, *, retry_after_seconds: int = 1) -> None:
-        super().__init__(
-            "temporarily_unavailable",
-            "The service cannot answer right now; nothing was done. Repeat the call after the time in Retry-After.",
-            reason=reason,
-            retry_after_seconds=retry_after_seconds,
-        )
+        super().__init__("temporarily_unavailable", self.words, reason=reason, retry_after_seconds=retry_after_seconds)
 
 
 class OutcomeUnknownError(UnavailableError):
     """What was to be done was sent to the database, and no answer came: it is done, or it is not."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.detail = (
-            "The service cannot tell whether this was done. Repeat the call after the time in Retry-After, a write "
-            "with the same Idempotency-Key."
-        )
+    words = (
+        "The service cannot tell whether this was done. Repeat the call after the time in Retry-After, a write with "
+        "the same Idempotency-Key."
+    )
 
 
 class TokenRefusedError(OmniLabError):

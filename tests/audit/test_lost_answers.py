@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from omnilab.audit.model import AuditRecord
 from omnilab.errors import OutcomeUnknownError, UnavailableError
 from omnilab.storage.opening import open_database
 from tests.audit.place import Place, make_database, path_in
-from tests.harness import databases
+from tests.harness import Omnilab, databases
 from tests.harness.databases import run_sql, url_of
 from tests.harness.forwarding import Forwarder, forwarding_to
 
@@ -54,7 +56,7 @@ async def written_unheard(
             await asyncio.sleep(0.01)
     forwarder.cut()
     forwarder.thaw()
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(OutcomeUnknownError, match="cannot tell whether this was done"):
         await waiting
 
 
@@ -120,3 +122,23 @@ def test_a_connection_that_was_given_notice_is_an_unavailable_database_and_no_de
         await place.audit.record(place.granted())
 
     over_network(tmp_path, forwarder, action)
+
+
+def test_a_command_whose_answer_was_lost_says_to_look_first(tmp_path: Path, forwarder: Forwarder) -> None:
+    cluster = databases.cluster()
+    url = cluster.create_database()
+    omnilab = Omnilab(tmp_path, database_url=url).init()
+    forwarder.hush(b"COMMIT")
+    with ThreadPoolExecutor(1) as thread:
+        words = ("tenants", "create", "acme", "--name", "Acme")
+        through = url.replace(str(cluster.port), str(forwarder.port))
+        command = thread.submit(omnilab.run, *words, database_url=through)
+        while not cluster.sql(url.rpartition("/")[2], "SELECT 1 FROM tenants WHERE tenant = 'acme'"):
+            assert not command.done(), command.result()
+            time.sleep(0.02)
+        forwarder.cut()
+        forwarder.thaw()
+        done = command.result()
+    assert done.returncode == 3
+    assert "look whether this was done before you repeat it" in done.stderr
+    assert "nothing was done" not in done.stderr

@@ -35,8 +35,8 @@ class Seen:
     def take(self, node: int, answer: Answer, began: float) -> None:
         self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
         self.statuses[answer.status] += 1
-        is_late = answer.status == 503 and answer.headers.get("retry-after", "").isdigit()
-        if answer.status != 200 and not is_late:
+        is_put_off = answer.status == 503 and answer.headers.get("retry-after", "").isdigit()
+        if answer.status != 200 and not is_put_off:
             self.strange.append(f"node {node}: {answer.status} {answer.body!r}")
 
     def row(self, fault: str, recovered: float) -> str:

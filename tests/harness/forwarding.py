@@ -55,14 +55,22 @@ class Forwarder:
 
     def thaw(self) -> None:
         """From now on everything passes again."""
-        self._hush_after = None
-        self._tells_ends = True
-        for event in (*self._flowing.values(), self._answering):
-            self._call(event.set)
+
+        def open_all() -> None:
+            self._hush_after = None
+            self._tells_ends = True
+            for event in (*self._flowing.values(), self._answering):
+                event.set()
+
+        self._call(open_all)
 
     def hush(self, after: bytes) -> None:
         """From these bytes on, what is asked still arrives and is done, but no answer comes back."""
-        self._hush_after = after
+
+        def listen_for_it() -> None:
+            self._hush_after = after
+
+        self._call(listen_for_it)
 
     def hide_ends(self) -> None:
         """Nobody is told that the other side has closed a connection."""

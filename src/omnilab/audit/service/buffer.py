@@ -74,12 +74,13 @@ class RecordBuffer:
             self._full_batch.clear()
             try:
                 await self.flush()
+                continue
             except UnavailableError:
-                # They are kept. A database that fails at once must not be asked again at once.
-                await asyncio.sleep(INTERVAL_SECONDS)
+                pass
             except Exception as error:  # noqa: BLE001 - a defect here would end in a full buffer and no more answers
                 _log.error("audit_flush_crashed", exc_info=error)
-                await asyncio.sleep(INTERVAL_SECONDS)
+            # They are kept. A database that fails at once must not be asked again at once.
+            await asyncio.sleep(INTERVAL_SECONDS)
 
     async def flush(self) -> None:
         """Write everything that waits. Raises UnavailableError; whatever is raised, what was not written is kept, in

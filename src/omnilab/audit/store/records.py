@@ -45,16 +45,9 @@ _ALL_REFUSALS = Statement(_newest_first(_REFUSED), *_BOUNDS)
 _TENANTS = Statement(_newest_first(_DECISION, _OF_TENANT), *_BOUNDS, "tenant")
 _TENANTS_REFUSALS = Statement(_newest_first(_REFUSED, _OF_TENANT), *_BOUNDS, "tenant")
 _BY_REQUEST = Statement(
-    select(audit_records.c.body)
+    select(audit_records.c.tenant_id, audit_records.c.outcome, audit_records.c.body)
     .where(audit_records.c.request_id == bindparam("wanted"))
     .order_by(audit_records.c.chain_position),
-    "wanted",
-)
-
-_ENTRIES = Statement(
-    select(audit_records.c.tenant_id, audit_records.c.request_id, audit_records.c.outcome, audit_records.c.body).where(
-        audit_records.c.request_id == bindparam("wanted")
-    ),
     "wanted",
 )
 
@@ -81,7 +74,7 @@ class AllRecords:
 
     async def find(self, request_id: str) -> list[AuditRecord]:
         """What one request left, in the order in which it was recorded."""
-        return [_read(request_id, body) for (body,) in await self._reader.fetch(_BY_REQUEST, request_id)]
+        return [_read(request_id, body) for _, _, body in await self._reader.fetch(_BY_REQUEST, request_id)]
 
     async def newest_first(self, floor: str, *, refusals_only: bool, until: str = _END) -> AsyncIterator[AuditRecord]:
         """Decisions whose request id is `floor` or later and before `until`."""
@@ -126,8 +119,8 @@ class TenantRecords:
 
 async def list_recorded(reader: Reader, request_id: str) -> list[Entry]:
     """What stands in the database of a request, as it was handed to `AuditSink`."""
-    rows = await reader.fetch(_ENTRIES, request_id)
-    return [(tenant_id, found, outcome, body.encode()) for tenant_id, found, outcome, body in rows]
+    rows = await reader.fetch(_BY_REQUEST, request_id)
+    return [(tenant_id, request_id, outcome, body.encode()) for tenant_id, outcome, body in rows]
 
 
 def unproven_refusals(reader: Reader, floor: str) -> AsyncIterator[AuditRecord]:
