@@ -7,6 +7,7 @@ import gc
 import re
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -72,6 +73,12 @@ def talk(conversation: Talk) -> Any:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(act())
+
+
+def server_address(server: Server) -> tuple[str, int]:
+    """Where the server of the connections that are open listens."""
+    host, port = next(iter(server.connections)).template["server"]
+    return host, port
 
 
 def said_to(*pieces: bytes) -> bytes:
@@ -184,6 +191,63 @@ def test_a_stop_ends_a_silent_connection(monkeypatch: pytest.MonkeyPatch) -> Non
         return await reader.read()
 
     assert talk(conversation) == b""
+
+
+def test_a_stop_answers_what_came_while_the_worker_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Awake again, a worker may hear its timers before its sockets: it would close on a request it has not read."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
+
+    async def conversation(_: asyncio.StreamReader, __: asyncio.StreamWriter, server: Server) -> bytes:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(server_address(server), timeout=10) as client:
+            while len(server.connections) < 2:
+                await asyncio.sleep(0.001)
+            for each in server.connections:
+                each.shutdown()
+            wake, waker = socket.socketpair()
+
+            def stand_still() -> None:
+                loop.remove_reader(wake)
+                client.sendall(REQUEST)
+                time.sleep(0.2)
+
+            with wake, waker:
+                loop.add_reader(wake, stand_still)  # between the sockets and the timers
+                waker.send(b"x")
+                while server.connections:
+                    await asyncio.sleep(0.001)
+            return client.recv(4096)
+
+    assert talk(conversation).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_stop_takes_every_connection_that_waits_though_the_worker_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "BACKLOG_SECONDS", 0.05)
+
+    async def act() -> list[bytes]:
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = listener.getsockname()
+        server = Server(app, drain_seconds=5)
+        serving = asyncio.create_task(server.serve(listener))
+        await asyncio.sleep(0.01)
+        server.stop()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clients = [socket.create_connection(address, timeout=10) for _ in range(20)]
+        for client in clients:
+            client.sendall(REQUEST)
+        time.sleep(0.2)  # noqa: ASYNC251 - the worker stands still
+        await asyncio.wait_for(serving, 20)
+        try:
+            return [client.recv(4096) for client in clients]
+        finally:
+            for client in clients:
+                client.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in runner.run(act()))
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:

@@ -8,6 +8,9 @@ application whole, so a slow sender costs a buffer and never a task. docs/adr/00
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections import deque
 from typing import Any, Protocol, cast
 
@@ -26,7 +29,7 @@ REQUEST_SECONDS = 30.0
 # Longer than the 60 s for which load balancers keep a connection: the side that asks should be the one to close.
 IDLE_SECONDS = 75.0
 # A stop closes a connection only after it has been silent for so long: what its client has sent meanwhile is answered.
-LINGER_SECONDS = 0.5
+LINGER_SECONDS = 1.0
 # Requests that one client may have waiting behind the one that is being answered.
 PIPELINED = 8
 
@@ -268,8 +271,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._receiving:
             self._refuse(_TOO_SLOW)
-        elif not self._transport.is_closing():
-            self._transport.close()
+        else:
+            self._close_if_silent()
 
     def shutdown(self) -> None:
         """Begin the stop of this connection: answer what is here or on its way, then close."""
@@ -277,9 +280,20 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(LINGER_SECONDS, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        if not (self._receiving or self._answering or self._waiting or self._transport.is_closing()):
+        if self._receiving or self._answering or self._waiting or self._transport.is_closing():
+            return
+        # After a moment in which the worker stood still, this timer may come before what the socket has to tell.
+        if _unread(self._transport):
+            self._loop.call_later(LINGER_SECONDS, self._close_if_silent)
+        else:
             self._transport.close()
 
     def abort(self) -> None:
         """Cut the connection: its time to finish is over."""
         self._transport.abort()
+
+
+def _unread(transport: asyncio.Transport) -> int:
+    """How many bytes have arrived and wait to be read. Closing over them would reset the connection."""
+    here: int = struct.unpack("i", fcntl.ioctl(transport.get_extra_info("socket"), termios.FIONREAD, bytes(4)))[0]
+    return here

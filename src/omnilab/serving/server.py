@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -11,10 +12,12 @@ from starlette.types import ASGIApp
 
 from omnilab.serving.connection import Connection
 
-# Long enough for the event loop to take every connection that was waiting in the backlog.
+# For handshakes that have begun to come to their end: only then does the backlog hold all that will be in it.
 BACKLOG_SECONDS = 0.1
 _BACKLOG = 2048
-_DRAIN_LOOK_SECONDS = 0.02
+# A worker that has no file left to open accepts nothing, and stops all the same.
+_BACKLOG_LOOKS = 100
+_LOOK_AGAIN_SECONDS = 0.02
 LOOK_SECONDS = 1.0  # at deadlines and the clock
 
 
@@ -42,6 +45,10 @@ class Server:
             ready()
             await self._stopping.wait()
             await asyncio.sleep(BACKLOG_SECONDS)
+            for _ in range(_BACKLOG_LOOKS):
+                if not _waiting_to_be_accepted(listener):
+                    break
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
             server.close()
             await self._drain(loop)
@@ -52,7 +59,7 @@ class Server:
             connection.shutdown()
         patience = loop.time() + self._drain_seconds
         while (self.connections or self.running) and loop.time() < patience:  # noqa: ASYNC110 - they end in many ways
-            await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         for connection in list(self.connections):
             connection.abort()
 
@@ -65,3 +72,9 @@ class Server:
             for connection in [each for each in self.connections if each.deadline < now]:
                 connection.overdue()
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _waiting_to_be_accepted(listener: socket.socket) -> int:
+    """How many connections are in the backlog. Linux tells it of a listening socket in TCP_INFO's `tcpi_unacked`."""
+    waiting: int = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28), 24)[0]
+    return waiting
