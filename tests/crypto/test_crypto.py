@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
+import os
 import pickle
 import re
 import zlib
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jws as jose_jws
@@ -30,14 +31,13 @@ from omnilab.crypto.keyed_digest import KeyedDigest, keyed_digest
 from omnilab.crypto.random import RequestIds, new_id
 from omnilab.crypto.sealing import MasterKey, MasterKeyError, SealBrokenError, new_master_key_text
 from omnilab.crypto.secret import Secret
+from omnilab.crypto.signer import Signer
 from omnilab.crypto.signing import (
     ALGORITHMS,
-    Signer,
     generate_private_key,
     load_private_key,
     private_key_der,
     public_jwk,
-    raw_es256,
 )
 
 ENVIRONMENTS = sorted(ENVIRONMENT_TAGS)
@@ -150,14 +150,6 @@ def test_request_ids_are_uuid7_and_distinct() -> None:
     assert re.fullmatch(r"cli_[0-9A-Za-z]{22}", new_id("cli_"))
 
 
-_numbers = st.integers(0, 255).flatmap(lambda bits: st.integers(1, 2 ** (256 - bits) - 1))
-
-
-@given(r=_numbers, s=_numbers)
-def test_the_numbers_of_a_signature_are_found_in_der_however_short_they_are(r: int, s: int) -> None:
-    assert raw_es256(encode_dss_signature(r, s)) == r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
 # RFC 9864 renames EdDSA over Ed25519; the contract's name is the one that today's verifiers know.
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -165,7 +157,7 @@ def test_signatures_are_taken_by_pyjwt_and_joserfc_and_keys_survive_storage(algo
     private_key = generate_private_key(algorithm)
     signer = Signer("key_1", algorithm, load_private_key(private_key_der(private_key)))
     jwk = public_jwk(private_key, "key_1", algorithm)
-    for n in range(20):  # some ECDSA numbers are short and must be padded
+    for n in range(300):  # one ECDSA number in 128 is short and must be padded
         token = signer.compact(json.dumps({"sub": f"cli_{n}"}).encode())
         assert jwt.decode(token, jwt.PyJWK(jwk), algorithms=[algorithm]) == {"sub": f"cli_{n}"}
         header = jwt.get_unverified_header(token)
@@ -185,3 +177,23 @@ def test_a_keyed_digest_is_the_hmac_of_the_standard_library(key: bytes, data: by
     expected = hmac.digest(key, data, "sha256")
     made = KeyedDigest(key)
     assert made(data) == made(data) == keyed_digest(key, data) == expected
+
+
+def test_processes_that_were_forked_sign_with_random_numbers_of_their_own() -> None:
+    """Workers are forked from one parent, and two signatures made with one number give the key away."""
+    signer = Signer("key_1", "ES256", generate_private_key("ES256"))
+    read_end, write_end = os.pipe()
+    signer.sign(b"the parent has drawn numbers before")
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            os.write(write_end, b"".join(signer.sign(b"the same") + b"\n" for _ in range(5)))
+            os._exit(0)
+        children.append(child)
+    assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+    os.close(write_end)
+    with open(read_end, "rb") as said:
+        signatures = [line.strip() for line in said] + [signer.sign(b"the same")]
+    numbers = {base64.urlsafe_b64decode(each + b"==")[:32] for each in signatures}
+    assert len(signatures) == len(numbers) == 21

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from omnilab.crypto.signing import Signer, generate_private_key, public_jwk
+from omnilab.crypto.signer import Signer
+from omnilab.crypto.signing import generate_private_key, public_jwk
 from omnilab.guard import Caller, Guard, InsufficientScopeError, InvalidTokenError, KeysUnavailableError
 from omnilab.guard.cache import TokenCache
 from omnilab.guard.clock import wall_seconds

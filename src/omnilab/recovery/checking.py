@@ -12,7 +12,7 @@ from omnilab.installation import Installation
 from omnilab.storage.catalogue import missing_parts
 from omnilab.storage.sides import Side, open_side
 from omnilab.tenancy.service.tenants import CONTACT_KEY
-from omnilab.tokens.service.keyring import SEAL_KIND
+from omnilab.tokens.model.keys import SEAL_KIND
 
 _HOLDING = "('CONFIRMED', 'CHECKED_IN')"
 # What each query finds should not be there.

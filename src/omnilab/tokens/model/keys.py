@@ -14,6 +14,8 @@ import msgspec
 from omnilab.crypto.signing import ALGORITHMS
 from omnilab.errors import ProvisioningError
 
+#: What a private key is sealed as under the master key (`crypto.sealing`).
+SEAL_KIND = "signing_key"
 JWKS_MAX_AGE_SECONDS = 300
 # How long the next keys are public before the service, unasked, signs with them.
 PUBLISHED_BEFORE_USE_SECONDS = 86_400

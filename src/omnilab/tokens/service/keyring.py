@@ -14,14 +14,13 @@ import msgspec
 
 from omnilab.clock import Clock
 from omnilab.crypto.sealing import MasterKey
-from omnilab.crypto.signing import Signer, load_private_key
+from omnilab.crypto.signer import Signer
+from omnilab.crypto.signing import load_private_key
 from omnilab.errors import UnavailableError
 from omnilab.storage.changes import Change
 from omnilab.storage.database import Reader
-from omnilab.tokens.model.keys import SigningKey, gone_at, is_published, jwks
+from omnilab.tokens.model.keys import SEAL_KIND, SigningKey, gone_at, is_published, jwks
 from omnilab.tokens.store import list_current_private_keys, list_keys
-
-SEAL_KIND = "signing_key"
 
 
 class Jwks(msgspec.Struct, frozen=True):

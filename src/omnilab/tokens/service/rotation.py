@@ -18,8 +18,7 @@ from omnilab.storage.database import Database, Transaction
 from omnilab.storage.tables import PLATFORM_TENANT
 from omnilab.tokens import store
 from omnilab.tokens.model.decision import utc
-from omnilab.tokens.model.keys import SigningKey, decide_rotation, gone_at, missing_keys, rotation_is_due
-from omnilab.tokens.service.keyring import SEAL_KIND
+from omnilab.tokens.model.keys import SEAL_KIND, SigningKey, decide_rotation, gone_at, missing_keys, rotation_is_due
 
 SealedKey = tuple[SigningKey, bytes]
 

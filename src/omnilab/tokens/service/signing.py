@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from omnilab.crypto.signing import Signer
+from omnilab.crypto.signer import Signer
 
 
 class UnsignedToken:
