@@ -223,6 +223,30 @@ def test_while_it_is_away_each_worker_enforces_the_full_figure(redis: Redis, fau
     run(test())
 
 
+@pytest.mark.parametrize("nonsense", [b"*0\r\n", b":1\r\n", b"$2\r\nno\r\n", b"*1\r\n$2\r\nno\r\n", b"no RESP at all\r\n"])
+def test_an_answer_that_is_none_keeps_nobody_waiting(nonsense: bytes) -> None:
+    """Such as that of something else which listens there, or one that belongs to another question."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            for command in data.split(b"*")[1:]:
+                said = nonsense if b"EVALSHA" in command else b"+PONG\r\n"
+                writer.write(said)
+
+    async def test() -> None:
+        listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with listening:
+            server = CounterServer(f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}?protocol=2")
+            await server.start()
+            asked = [server.ask("look", ["key"], [60_000]) for _ in range(3)]
+            assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [None] * 3
+            assert server.is_away
+            await until(lambda: not server.is_away)
+            await server.close()
+
+    run(test())
+
+
 def test_a_worker_starts_without_it_and_finds_it_later(redis: Redis) -> None:
     async def test() -> None:
         redis.kill()

@@ -12,6 +12,7 @@ import contextlib
 import importlib.resources
 from typing import Any, NamedTuple
 
+import msgspec
 import redis.asyncio
 import structlog
 from redis.asyncio.retry import Retry
@@ -61,7 +62,7 @@ class CounterServer:
         """Learn whether the server answers, before callers have to."""
         try:
             await self._client.ping()
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - a worker starts without it, whatever it says
             self._found_away(error)
 
     async def close(self) -> None:
@@ -89,12 +90,13 @@ class CounterServer:
         while self._waiting:
             items, self._waiting = self._waiting[:_ITEMS_AT_ONCE], self._waiting[_ITEMS_AT_ONCE:]
             try:
-                answers: list[Any] = await self._evaluate(items)
-            except _FAILURES as error:
+                answers = msgspec.convert(await self._evaluate(items), list[list[int]])
+                answered: list[tuple[_Item, list[int] | None]] = list(zip(items, answers, strict=True))
+            except Exception as error:  # noqa: BLE001 - also what is no answer to this: nobody may wait for ever
                 self._found_away(error)
-                items, self._waiting = items + self._waiting, []
-                answers = [None] * len(items)
-            for item, answer in zip(items, answers, strict=True):
+                answered = [(item, None) for item in items + self._waiting]
+                self._waiting = []
+            for item, answer in answered:
                 if not item.answer.done():
                     item.answer.set_result(answer)
 
@@ -109,18 +111,19 @@ class CounterServer:
         self._script = str(await self._client.script_load(_SCRIPT))
         return list(await self._client.evalsha(self._script, len(keys), *keys, *words))
 
-    def _found_away(self, error: BaseException) -> None:
+    def _found_away(self, error: Exception) -> None:
         if self._prober is None:
             self.absences += 1
             self._prober = asyncio.create_task(self._probe())
-            _log.warning("quota_store_away", reason=type(error).__name__)
+            defect = None if isinstance(error, _FAILURES) else error
+            _log.warning("quota_store_away", reason=type(error).__name__, exc_info=defect)
 
     async def _probe(self) -> None:
         while True:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
             try:
                 await self._client.ping()
-            except _FAILURES:
+            except Exception:  # noqa: BLE001 - whatever it is, it is asked again
                 continue
             self._prober = None
             _log.warning("quota_store_back")
