@@ -223,7 +223,9 @@ def test_while_it_is_away_each_worker_enforces_the_full_figure(redis: Redis, fau
     run(test())
 
 
-@pytest.mark.parametrize("nonsense", [b"*0\r\n", b":1\r\n", b"$2\r\nno\r\n", b"*1\r\n$2\r\nno\r\n", b"no RESP at all\r\n"])
+@pytest.mark.parametrize(
+    "nonsense", [b"*0\r\n", b":1\r\n", b"$2\r\nno\r\n", b"*1\r\n$2\r\nno\r\n", b"no RESP at all\r\n"]
+)
 def test_an_answer_that_is_none_keeps_nobody_waiting(nonsense: bytes) -> None:
     """Such as that of something else which listens there, or one that belongs to another question."""
 

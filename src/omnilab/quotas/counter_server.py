@@ -121,10 +121,8 @@ class CounterServer:
     async def _probe(self) -> None:
         while True:
             await asyncio.sleep(ASK_AGAIN_SECONDS)
-            try:
+            with contextlib.suppress(Exception):  # whatever it is, it is asked again
                 await self._client.ping()
-            except Exception:  # noqa: BLE001 - whatever it is, it is asked again
-                continue
-            self._prober = None
-            _log.warning("quota_store_back")
-            return
+                self._prober = None
+                _log.warning("quota_store_back")
+                return

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +26,9 @@ from omnilab.storage.sqlite_files import WriteTurn, connect
 from omnilab.storage.statement import Row, Statement, insert_sql
 
 T = TypeVar("T")
+# How long writes wait for their turn: a process that was stopped (Ctrl-Z) in the middle of its own keeps it.
+TURN_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
 # The largest number of rows in one INSERT. Each number has its statement, about 0.5 kB a row while it is kept.
 _INSERT_ROWS = 64
 # So many rows are read before those who asked for them go on: more would fill the processor's cache, and memory where
@@ -43,6 +46,8 @@ class SQLiteDatabase:
         self._path = path
         self._lock = threading.Lock()
         self._open_batch: Batch | None = None
+        self._looked_at: Batch | None = None
+        self._looks = 0
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._closing = False
 
@@ -56,13 +61,25 @@ class SQLiteDatabase:
             raise UnavailableError(f"the database {self._path} cannot be opened: {error}") from error
         self._thread = threading.Thread(target=self._write_batches, name="omnilab-writer", daemon=True)
         self._thread.start()
+        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_at_turn)
 
     async def close(self) -> None:
         """Commit what is waiting, then close both connections."""
         self._closing = True
+        self._look.cancel()
         self._loop.call_soon(self._wake.put, False)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._end_writer)
         self._reader.close()
+
+    def _end_writer(self) -> None:
+        """Wait for the writer's last commit; where its turn does not come, as long as any write does."""
+        looks = 0
+        self._thread.join(_LOOK_SECONDS)
+        while self._thread.is_alive():
+            if not self._writer.turn.held and (self._open_batch is None or looks * _LOOK_SECONDS >= TURN_SECONDS):
+                return  # it ends with the process
+            looks = 0 if self._writer.turn.held else looks + 1
+            self._thread.join(_LOOK_SECONDS)
         self._writer.close()
 
     async def fetch(self, statement: Statement, *args: Any) -> list[Row]:
@@ -118,13 +135,32 @@ class SQLiteDatabase:
         """The writer thread: one commit after another until closed and empty."""
         while self._wake.get():
             outcome = self._writer.commit(self._take_batch)
-            self._loop.call_soon_threadsafe(self.commits.settle, *outcome)
+            if outcome is not None:
+                self._loop.call_soon_threadsafe(self.commits.settle, *outcome)
 
-    def _take_batch(self) -> Batch:
+    def _take_batch(self) -> Batch | None:
         with self._lock:
             batch, self._open_batch = self._open_batch, None
-        assert batch is not None
         return batch
+
+    def _look_at_turn(self) -> None:
+        """Give up a batch whose turn does not come. The writer has not taken it, so nothing of it will be done.
+
+        Looks are counted and not seconds: when the whole machine stood still, it was nobody's turn.
+        """
+        self._look = self._loop.call_later(_LOOK_SECONDS, self._look_at_turn)
+        with self._lock:
+            batch, before = self._open_batch, self._looked_at
+            self._looked_at, self._looks = batch, self._looks + 1 if batch is before else 0
+            overdue = self._looks * _LOOK_SECONDS >= TURN_SECONDS
+            if overdue:
+                self._open_batch = None
+        if overdue and batch is not None:
+            failure = UnavailableError(
+                f"another process has held the turn to write to {self._path} for {TURN_SECONDS:.0f} seconds: look for "
+                "an omnilab command that was stopped (state T in ps)"
+            )
+            self.commits.settle(batch, [failure] * len(batch.units), failure)
 
 
 class _Reader:
@@ -177,17 +213,19 @@ class _Writer:
     """The writing connection, used by the writer thread alone."""
 
     def __init__(self, path: Path) -> None:
-        self._turn = WriteTurn(path)
+        self.turn = WriteTurn(path)
         self._connection = connect(path, writable=True)
 
     def close(self) -> None:
         self._connection.close()
-        self._turn.close()
+        self.turn.close()
 
-    def commit(self, take_batch: Any) -> tuple[Batch, list[Any], UnavailableError | None]:
-        """Take a turn, then the batch (so that it is as full as can be), and commit it."""
-        with self._turn:
-            batch: Batch = take_batch()
+    def commit(self, take_batch: Callable[[], Batch | None]) -> tuple[Batch, list[Any], UnavailableError | None] | None:
+        """Take a turn, then the batch (so that it is as full as can be), and commit it. None: it was given up."""
+        with self.turn:
+            batch = take_batch()
+            if batch is None:
+                return None
             items = batch.begin()
             tx = _SQLiteTransaction(self._connection, items)
             results: list[Any] = []

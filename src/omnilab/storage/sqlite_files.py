@@ -49,9 +49,10 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
 
 
 class WriteTurn:
-    """This process's place in the queue of writers. A context manager: inside, no other process writes."""
+    """This process's place in the queue of writers. A context manager: inside, `held`, no other process writes."""
 
     def __init__(self, path: Path) -> None:
+        self.held = False
         self._next = self._open(path.with_name(path.name + ".next"))
         self._write = self._open(path.with_name(path.name + ".write"))
 
@@ -65,8 +66,10 @@ class WriteTurn:
             fcntl.flock(self._write, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._next, fcntl.LOCK_UN)
+        self.held = True
 
     def __exit__(self, *_: object) -> None:
+        self.held = False
         fcntl.flock(self._write, fcntl.LOCK_UN)
 
     def close(self) -> None:
