@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy import literal_column, select
 
 from omnilab.errors import UnavailableError
+from omnilab.storage import sqlite
 from omnilab.storage.database import Database, Transaction
 from omnilab.storage.statement import Statement
 from omnilab.storage.tables import installation
@@ -113,3 +115,29 @@ def test_a_closed_database_says_so_to_who_reads(tmp_path: Path) -> None:
         assert "closed" in refused.value.reason
 
     asyncio.run(run())
+
+
+def test_what_waits_behind_a_long_commit_is_given_up_and_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "_LOOK_SECONDS", 0.02)
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def slow(tx: Transaction) -> str:
+        begun.set()
+        go_on.wait(30)
+        return await adding("row-slow")(tx)
+
+    async def action(db: Database) -> None:
+        first = asyncio.ensure_future(db.write(slow))
+        assert await asyncio.to_thread(begun.wait, 10)
+        with pytest.raises(UnavailableError) as given_up:
+            await db.write(adding("row-given-up"))
+        assert "the commit before" in given_up.value.reason
+        go_on.set()
+        assert await first == "row-slow"
+        assert await db.write(adding("row-next")) == "row-next"
+        assert sorted(await db.fetch(ALL)) == [("row-next",), ("row-slow",)]
+
+    over_database(tmp_path, action)

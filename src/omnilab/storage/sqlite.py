@@ -156,11 +156,16 @@ class SQLiteDatabase:
             if overdue:
                 self._open_batch = None
         if overdue and batch is not None:
-            failure = UnavailableError(
-                f"another process has held the turn to write to {self._path} for {TURN_SECONDS:.0f} seconds: look for "
-                "an omnilab command that was stopped (state T in ps)"
-            )
+            failure = self._no_turn()
             self.commits.settle(batch, [failure] * len(batch.units), failure)
+
+    def _no_turn(self) -> UnavailableError:
+        if self._writer.turn.held:
+            return UnavailableError(f"the commit before has not come to its end for {TURN_SECONDS:.0f} seconds")
+        return UnavailableError(
+            f"another process has held the turn to write to {self._path} for {TURN_SECONDS:.0f} seconds: look for an "
+            "omnilab command that was stopped (state T in ps)"
+        )
 
 
 class _Reader:
