@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -117,27 +117,20 @@ def test_a_closed_database_says_so_to_who_reads(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_waits_behind_a_long_commit_is_given_up_and_not_done(
+def test_who_waits_behind_a_long_commit_of_the_same_process_is_not_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "TURN_SECONDS", 0.1)
     monkeypatch.setattr(sqlite, "_LOOK_SECONDS", 0.02)
-    begun, go_on = threading.Event(), threading.Event()
 
     async def slow(tx: Transaction) -> str:
-        begun.set()
-        go_on.wait(30)
+        time.sleep(0.5)  # noqa: ASYNC251 - a disk that stands still, in the writer's thread
         return await adding("row-slow")(tx)
 
     async def action(db: Database) -> None:
         first = asyncio.ensure_future(db.write(slow))
-        assert await asyncio.to_thread(begun.wait, 10)
-        with pytest.raises(UnavailableError) as given_up:
-            await db.write(adding("row-given-up"))
-        assert "the commit before" in given_up.value.reason
-        go_on.set()
-        assert await first == "row-slow"
+        await asyncio.sleep(0.1)
         assert await db.write(adding("row-next")) == "row-next"
-        assert sorted(await db.fetch(ALL)) == [("row-next",), ("row-slow",)]
+        assert await first == "row-slow"
 
     over_database(tmp_path, action)

@@ -51,8 +51,10 @@ def test_a_leaked_secret_ends_and_its_use_is_told(folder: Path) -> None:
         assert client["client_secret"] not in repr(done)
         path, _, claim = str(done["hand_off_url"]).removeprefix(ISSUER).partition("#")
         opened = await it.http.post("/hand-off", json={"hand_off_id": path.removeprefix("/hand-off/"), "claim": claim})
+        assert opened.status_code == 200, opened.text
         await it.settle()
-        assert (await it.ask(client | opened.json())).status_code == 200
+        answer = await it.ask(client | opened.json())
+        assert answer.status_code == 200, answer.text
         # Only what was asked for: nothing since a moment ago.
         it.clock.forward(60)
         again = await it.platform.tenancy.compromise.handle(

@@ -27,7 +27,7 @@ from omnilab.storage.statement import Row, Statement, insert_sql
 
 T = TypeVar("T")
 # How long writes wait for their turn: a process that was stopped (Ctrl-Z) in the middle of its own keeps it.
-TURN_SECONDS = 5.0
+TURN_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 # The largest number of rows in one INSERT. Each number has its statement, about 0.5 kB a row while it is kept.
 _INSERT_ROWS = 64
@@ -76,9 +76,9 @@ class SQLiteDatabase:
         looks = 0
         self._thread.join(_LOOK_SECONDS)
         while self._thread.is_alive():
-            if not self._writer.turn.held and (self._open_batch is None or looks * _LOOK_SECONDS >= TURN_SECONDS):
+            looks = looks + 1 if self._writer.turn.waiting else 0
+            if looks and (self._open_batch is None or looks * _LOOK_SECONDS >= TURN_SECONDS):
                 return  # it ends with the process
-            looks = 0 if self._writer.turn.held else looks + 1
             self._thread.join(_LOOK_SECONDS)
         self._writer.close()
 
@@ -151,21 +151,16 @@ class SQLiteDatabase:
         self._look = self._loop.call_later(_LOOK_SECONDS, self._look_at_turn)
         with self._lock:
             batch, before = self._open_batch, self._looked_at
-            self._looked_at, self._looks = batch, self._looks + 1 if batch is before else 0
-            overdue = self._looks * _LOOK_SECONDS >= TURN_SECONDS
-            if overdue:
-                self._open_batch = None
-        if overdue and batch is not None:
-            failure = self._no_turn()
-            self.commits.settle(batch, [failure] * len(batch.units), failure)
-
-    def _no_turn(self) -> UnavailableError:
-        if self._writer.turn.held:
-            return UnavailableError(f"the commit before has not come to its end for {TURN_SECONDS:.0f} seconds")
-        return UnavailableError(
+            again = batch is not None and batch is before and self._writer.turn.waiting
+            self._looked_at, self._looks = batch, self._looks + 1 if again else 0
+            if batch is None or self._looks * _LOOK_SECONDS < TURN_SECONDS:
+                return
+            self._open_batch = None
+        failure = UnavailableError(
             f"another process has held the turn to write to {self._path} for {TURN_SECONDS:.0f} seconds: look for an "
             "omnilab command that was stopped (state T in ps)"
         )
+        self.commits.settle(batch, [failure] * len(batch.units), failure)
 
 
 class _Reader:

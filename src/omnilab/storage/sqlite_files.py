@@ -49,10 +49,13 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
 
 
 class WriteTurn:
-    """This process's place in the queue of writers. A context manager: inside, `held`, no other process writes."""
+    """This process's place in the queue of writers. A context manager: inside, no other process writes.
+
+    waiting: whether it waits for others just now.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.held = False
+        self.waiting = False
         self._next = self._open(path.with_name(path.name + ".next"))
         self._write = self._open(path.with_name(path.name + ".write"))
 
@@ -61,15 +64,15 @@ class WriteTurn:
         return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
+        self.waiting = True
         fcntl.flock(self._next, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._write, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._next, fcntl.LOCK_UN)
-        self.held = True
+        self.waiting = False
 
     def __exit__(self, *_: object) -> None:
-        self.held = False
         fcntl.flock(self._write, fcntl.LOCK_UN)
 
     def close(self) -> None:
