@@ -66,7 +66,8 @@ def test_every_command_takes_json_and_who_asks_and_says_what_it_is(path: tuple[s
 
 # What only a server, a migration, a terminal or somebody's first log line needs.
 HEAVY = (
-    *("alembic", "httpx", "jinja2", "limits", "prometheus_client", "rich", "starlette", "structlog", "uvloop"),
+    *("alembic", "awscrt", "httpx", "jinja2", "limits", "prometheus_client", "rich", "starlette", "structlog"),
+    "uvloop",
     "sqlalchemy.dialects.postgresql",
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy import literal_column, select
 from omnilab.errors import UnavailableError
 from omnilab.storage import sqlite
 from omnilab.storage.database import Database, Transaction
+from omnilab.storage.sqlite_files import WriteTurn
 from omnilab.storage.statement import Statement
 from omnilab.storage.tables import installation
 from tests.storage.test_group_commit import COUNT, GET, adding, opened, over_database
@@ -134,3 +135,22 @@ def test_who_waits_behind_a_long_commit_of_the_same_process_is_not_given_up(
         assert await first == "row-slow"
 
     over_database(tmp_path, action)
+
+
+def test_a_database_is_closed_though_another_keeps_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "_LOOK_SECONDS", 0.02)
+
+    async def run() -> None:
+        async with opened(tmp_path) as db:
+            with WriteTurn(tmp_path / "omnilab.db"):
+                waiting = asyncio.ensure_future(db.write(adding("row-late")))
+                await asyncio.sleep(0)
+                await asyncio.wait_for(db.close(), 20)
+                with pytest.raises(UnavailableError) as given_up:
+                    await waiting
+            assert "another process" in given_up.value.reason
+        async with opened(tmp_path) as db:
+            assert await db.fetch(ALL) == []
+
+    asyncio.run(run())

@@ -1,6 +1,6 @@
 """JWS signatures (RFC 7515, RFC 7518 §3, RFC 8037).
 
-ES256 is signed by AWS-LC and not by OpenSSL: two thirds of the time, for what is a third of a token
+ES256 is signed by AWS-LC and not by OpenSSL: two thirds of the time, for what was a fifth of a token
 (docs/adr/0002). The other two algorithms are signed by `cryptography`.
 """
 

@@ -66,19 +66,17 @@ class SQLiteDatabase:
     async def close(self) -> None:
         """Commit what is waiting, then close both connections."""
         self._closing = True
-        self._look.cancel()
         self._loop.call_soon(self._wake.put, False)
         await asyncio.to_thread(self._end_writer)
+        self._look.cancel()
         self._reader.close()
 
     def _end_writer(self) -> None:
-        """Wait for the writer's last commit; where its turn does not come, as long as any write does."""
-        looks = 0
+        """Wait for the writer's last commit, or until what waited for its turn is given up."""
         self._thread.join(_LOOK_SECONDS)
         while self._thread.is_alive():
-            looks = looks + 1 if self._writer.turn.waiting else 0
-            if looks and (self._open_batch is None or looks * _LOOK_SECONDS >= TURN_SECONDS):
-                return  # it ends with the process
+            if self._writer.turn.waiting and self._open_batch is None:
+                return  # it waits for a turn in which nothing is left to do, and ends with the process
             self._thread.join(_LOOK_SECONDS)
         self._writer.close()
 
