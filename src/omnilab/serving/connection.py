@@ -22,6 +22,8 @@ from omnilab.serving.request import Request, scope_of
 
 # The head of a request: path, query and headers. A token is about 1 KiB; proxies add a few more.
 HEAD_BYTES = 64 * 1024
+# A longer head is not kept for the next request.
+KNOWN_BYTES = 4 * 1024
 # What is kept of a body. The application refuses more than 16 KiB; it is shown enough to see that it is more.
 BODY_BYTES = 32 * 1024
 # For a whole request, head and body, from its first byte to its last.
@@ -41,6 +43,7 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _EMPTY
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _EMPTY
 _FAILED = b"HTTP/1.1 500 Internal Server Error" + _EMPTY
 _NEVER = float("inf")
+_NO_REQUEST: dict[str, Any] = {"extensions": {}}
 _LOOKED_AT = frozenset([b"content-length", b"expect"])
 
 
@@ -57,8 +60,9 @@ class Connection(asyncio.Protocol):
     """See the module. `deadline` is in the loop's time; the server looks at it once a second and calls `overdue`."""
 
     __slots__ = (
-        "_answering", "_body", "_declared", "_draining", "_expects", "_head_bytes", "_headers", "_host", "_loop",
-        "_parser", "_receiving", "_transport", "_url", "_waiting", "_writing_paused", "deadline", "deaf", "template",
+        "_answering", "_body", "_declared", "_draining", "_expects", "_head_bytes", "_headers", "_host", "_known_bytes",
+        "_known_head", "_known_scope", "_loop", "_parser", "_receiving", "_transport", "_url", "_waiting",
+        "_writing_paused", "deadline", "deaf", "template",
     )  # fmt: skip
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,6 +73,10 @@ class Connection(asyncio.Protocol):
         self._answering: Request | None = None
         self._waiting: deque[Request] = deque()
         self._receiving = self._draining = self._writing_paused = False
+        # The head of the last request, and how long that was with its body; -1: none is known.
+        self._known_head = b""
+        self._known_bytes = -1
+        self._known_scope: dict[str, Any] = {}
         # Nothing more is read of this connection: its last request is here, or it is broken.
         self.deaf = False
         self.deadline = _NEVER
@@ -106,6 +114,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.deaf:
             return
+        if len(data) == self._known_bytes and data.startswith(self._known_head):
+            self._hand_over_known(data)
+            return
+        begins = not self._receiving and self._answering is None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -116,6 +128,8 @@ class Connection(asyncio.Protocol):
             return
         if self._receiving:
             self._bound(len(data))
+        elif begins:
+            self._know(data)
 
     def _bound(self, count: int) -> None:
         """A request is on its way in pieces: bound the size of its head, and its time."""
@@ -128,6 +142,7 @@ class Connection(asyncio.Protocol):
     # What the parser calls, in this order.
 
     def on_message_begin(self) -> None:
+        self._known_bytes = -1
         self._url = b""
         self._body = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -178,12 +193,31 @@ class Connection(asyncio.Protocol):
         request = Request(self, self._body, last=last)
         if not request.address(method, self._url, self._headers, self._parser.get_http_version()):
             self._refuse(_MALFORMED)
-        elif self._answering is None and not self._writing_paused:
+        else:
+            self._take(request)
+
+    def _take(self, request: Request) -> None:
+        if self._answering is None and not self._writing_paused:
             self._answer(request)
         else:
             self._waiting.append(request)
             if len(self._waiting) >= PIPELINED:
                 self._transport.pause_reading()
+
+    def _know(self, data: bytes) -> None:
+        """These bytes began where a request begins: if they were just one, the next with its head needs no parser.
+
+        A client repeats its head on a connection that it keeps, and the same bytes at such a place mean the same.
+        """
+        request, body_at = self._answering, data.find(b"\r\n\r\n", 0, KNOWN_BYTES) + 4
+        if request is not None and len(data) == body_at + self._declared and not self._expects:
+            self._known_head, self._known_bytes = data[:body_at], len(data)
+            self._known_scope = request.scope | _NO_REQUEST
+
+    def _hand_over_known(self, data: bytes) -> None:
+        request = Request(self, data[len(self._known_head) :], last=False)
+        request.address_as(self._known_scope)
+        self._take(request)
 
     def _answer(self, request: Request) -> None:
         self._answering = request

@@ -97,6 +97,11 @@ class Request:
         self.scope = scope
         return True
 
+    def address_as(self, scope: dict[str, Any]) -> None:
+        """Fill the scope as that of a request with the same head."""
+        self.scope = scope = scope.copy()
+        scope["extensions"] = {WHOLE: self}
+
     def forget(self) -> None:
         """The application has ended. The scope names this request: kept, each would wait for the garbage collector,
         which was measured to stop a loaded worker for 30 ms every second."""
