@@ -121,7 +121,12 @@ def test_nobody_can_tell(steps: list[tuple[bytes, bool]]) -> None:
 def test_a_repeated_head_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[Connection] = []
     began = Connection.on_message_begin
-    monkeypatch.setattr(Connection, "on_message_begin", lambda self: (parsed.append(self), began(self)))
+
+    def begin(connection: Connection) -> None:
+        parsed.append(connection)
+        began(connection)
+
+    monkeypatch.setattr(Connection, "on_message_begin", begin)
     log = asyncio.run(said(Connection, [(post(body), True) for body in (b"abcd", b"efgh", b"ijkl", b"mn")]))
     assert [entry[1] for entry in log if isinstance(entry, tuple)] == [b"abcd", b"efgh", b"ijkl", b"mn"]
     assert len(parsed) == 2

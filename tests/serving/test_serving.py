@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import itertools
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -37,9 +40,14 @@ def until(condition: Callable[[], bool], within_seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+def state_of(pid: int) -> str:
+    """As the kernel has it: `T` is stopped, `Z` ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def is_alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return state_of(pid) != "Z"
     except FileNotFoundError:
         return False
 
@@ -56,6 +64,50 @@ def test_a_killed_worker_is_replaced_and_takes_over_what_waits(installed: tuple[
             until(lambda gone=pid: server.worker_pids() not in ([], [gone]))
         assert server.token(client)
         assert server.log.count("worker_replaced") == 3
+
+
+def test_a_worker_that_hangs_is_replaced_and_with_it_goes_its_turn_to_write(
+    installed: tuple[Omnilab, Credentials],
+) -> None:
+    omnilab, client = installed
+    with omnilab.serve() as server, ThreadPoolExecutor(1) as beside:
+        [pid] = server.worker_pids()
+        cut = beside.submit(ask_until_cut, server, client)
+        stop_while_it_writes(pid, omnilab.directory / ".omnilab/omnilab.db.write")
+        with httpx.Client(base_url=server.url, timeout=90, trust_env=False) as http:
+            assert http.get("/healthz").status_code == 200  # it waited at the socket
+        assert cut.result() > 0
+        assert pid not in server.worker_pids()
+        assert server.token(client)
+        assert server.log.count("worker_hangs") == 1
+
+
+def ask_until_cut(server: Server, client: Credentials) -> int:
+    """How many answers it was until the connection broke."""
+    with httpx.Client(base_url=server.url, timeout=90, trust_env=False) as http:
+        body = {"client_id": client.client_id, "client_secret": client.client_secret, "audience": client.audience}
+        for count in itertools.count():
+            try:
+                answer = http.post("/v1/oauth:token", json=body | {"grant_type": "client_credentials"})
+            except httpx.TransportError:
+                return count
+            assert answer.status_code in (200, 429), answer.text  # both leave a record
+    raise AssertionError
+
+
+def stop_while_it_writes(worker: int, turn: Path) -> None:
+    """SIGSTOP at a moment at which the worker has its turn."""
+    with turn.open("rb") as file:
+        while True:
+            time.sleep(0.003)
+            os.kill(worker, signal.SIGSTOP)
+            until(lambda: state_of(worker) == "T")
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
+            os.kill(worker, signal.SIGCONT)
 
 
 def test_every_worker_answers(installed: tuple[Omnilab, Credentials]) -> None:

@@ -24,12 +24,15 @@ LOOK_SECONDS = 1.0  # at deadlines and the clock
 class Server:
     """Serves an ASGI application on a listening socket. Connections read `app`, `date`, `running`, `connections`."""
 
-    def __init__(self, app: ASGIApp, *, drain_seconds: float = 30.0) -> None:
+    def __init__(
+        self, app: ASGIApp, *, drain_seconds: float = 30.0, each_second: Callable[[], None] = lambda: None
+    ) -> None:
         self.app = app
         self.connections: set[Connection] = set()
         self.running = 0  # requests that are being answered, also those whose client has gone
         self.date = b""
         self._drain_seconds = drain_seconds
+        self._each_second = each_second
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -71,6 +74,7 @@ class Server:
             now = loop.time()
             for connection in [each for each in self.connections if each.deadline < now]:
                 connection.overdue()
+            self._each_second()
             await asyncio.sleep(LOOK_SECONDS)
 
 

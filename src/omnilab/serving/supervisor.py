@@ -1,8 +1,8 @@
-"""The parent: forks the workers, replaces a killed one, and stops them in order.
+"""The parent: forks the workers, replaces one that was killed or hangs, and stops them in order.
 
 Promises: a replacement takes over its predecessor's socket with all that waits there; a worker that fails again and
-again is started ever more slowly; a second signal ends everything at once. It has no thread and no event loop, for a
-fork copies only the thread that calls it.
+again is started ever more slowly; one whose event loop has stood still for half a minute is killed; a second signal
+ends everything at once. It has no thread and no event loop, for a fork copies only the thread that calls it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from omnilab.serving.listening import Listeners
+from omnilab.serving.pulse import Pulse
 from omnilab.serving.worker import DEFECT, Post, Report, work
 from omnilab.settings import Settings
 from omnilab.telemetry.metrics import MetricsBoard
@@ -30,6 +31,9 @@ DONE, REFUSED, UNAVAILABLE = 0, 1, 3
 _BACK_OFF_SECONDS, _BACK_OFF_LIMIT_SECONDS = 0.1, 5.0
 # A worker that has served for so long did not fail to start: its successor comes at once.
 _SETTLED_SECONDS = 10.0
+# A worker hangs when it was silent at so many looks. Looks are counted, not seconds: a machine that stands still, with
+# the worker on it, takes none.
+_LOOK_SECONDS, _SILENT_LOOKS = 5.0, 6
 # Beyond the drain a worker still has to write what is in its buffers.
 _GRACE_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -47,6 +51,8 @@ class _Worker:
     report: int = -1
     heard: bytes = b""
     ready: bool = field(default=False)
+    beats: int = 0
+    silent_looks: int = 0
 
 
 class Supervisor:
@@ -59,6 +65,8 @@ class Supervisor:
         self._on_ready = on_ready
         self._workers = [_Worker(number) for number in range(len(listeners.sockets))]
         self._board = MetricsBoard(len(self._workers))
+        self._pulse = Pulse(len(self._workers))
+        self._look_at = time.monotonic() + _LOOK_SECONDS
         self._selector = selectors.DefaultSelector()
         self._announced = False
         self._stopping = False
@@ -87,6 +95,8 @@ class Supervisor:
                 else:
                     self._listen(key.data)
             self._reap()
+            if time.monotonic() >= self._look_at:
+                self._look()
             if time.monotonic() > self._kill_at:
                 self._kill(signal.SIGKILL)
         self._listeners.close()
@@ -97,7 +107,7 @@ class Supervisor:
     def _pause(self) -> float:
         """Seconds until something is due by itself."""
         due = [worker.start_at for worker in self._workers if not worker.pid and not self._stopping]
-        return max(0.0, min([*due, self._kill_at, time.monotonic() + 60.0]) - time.monotonic())
+        return max(0.0, min([*due, self._kill_at, self._look_at]) - time.monotonic())
 
     def _start_due(self) -> None:
         for worker in self._workers:
@@ -117,6 +127,18 @@ class Supervisor:
         worker.pid, worker.started, worker.report, worker.heard, worker.ready = pid, time.monotonic(), ours, b"", False
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
+    def _look(self) -> None:
+        """Kill who hangs: its connections, and all who wait for its turn to write, would wait until somebody came."""
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        for worker in self._workers:
+            beats = self._pulse.beats(worker.number)
+            silent = worker.ready and beats == worker.beats and not self._stopping
+            worker.silent_looks = worker.silent_looks + 1 if silent else 0
+            worker.beats = beats
+            if worker.silent_looks >= _SILENT_LOOKS:
+                log.error("worker_hangs", worker=worker.number, pid=worker.pid)
+                os.kill(worker.pid, signal.SIGKILL)
+
     def _child(self, number: int, parent: int, report_to: int) -> int:
         """In the forked worker: cut what ties it to its parent's work, then serve. Returns the exit code."""
         try:
@@ -132,7 +154,8 @@ class Supervisor:
             for other, listener in enumerate(self._listeners.sockets):
                 if other != number:
                     listener.close()
-            return work(self._settings, Post(number, self._listeners.sockets[number], report_to, self._board))
+            post = Post(number, self._listeners.sockets[number], report_to, self._board, self._pulse)
+            return work(self._settings, post)
         except (Exception, SystemExit):
             log.exception("worker_failed", worker=number)
             return DEFECT
@@ -187,7 +210,7 @@ class Supervisor:
         if worker.report >= 0:
             self._listen(worker)
         self._forget_report(worker)
-        pid, worker.pid = worker.pid, 0
+        pid, worker.pid, worker.ready = worker.pid, 0, False
         if self._stopping:
             return
         if not self._announced and code == DEFECT:

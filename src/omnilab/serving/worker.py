@@ -13,12 +13,14 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import uvloop
 
 from omnilab.app import create_app, open_platform
 from omnilab.errors import OmniLabError, UnavailableError
+from omnilab.serving.pulse import Pulse
 from omnilab.serving.server import Server
 from omnilab.settings import Settings
 from omnilab.storage.sqlite_threads import one_thread_a_connection
@@ -42,12 +44,13 @@ class Report(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What the parent hands a worker: its number from 0, its socket, a pipe to report on, and the shared metrics."""
+    """What the parent hands a worker: its number from 0, its socket, a pipe to report on, and what all share."""
 
     number: int
     listener: socket.socket
     report_to: int
     board: MetricsBoard
+    pulse: Pulse
 
     def report(self, report: Report) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and this worker will be in a moment
@@ -77,7 +80,8 @@ async def _serve(settings: Settings, post: Post) -> int:
         app, metrics = create_app(platform, board=post.board, row=post.number)
         if settings.metrics_port is not None:
             await _serve_metrics(metrics, settings.metrics_host, settings.metrics_port)
-        server = Server(app, drain_seconds=settings.drain_seconds)
+        beat = partial(post.pulse.beat, post.number)
+        server = Server(app, drain_seconds=settings.drain_seconds, each_second=beat)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         await server.serve(post.listener, ready=lambda: _ready(post))
     finally:
