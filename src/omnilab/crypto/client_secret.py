@@ -9,9 +9,8 @@ from __future__ import annotations
 import enum
 import zlib
 
-from omnilab.crypto import base62
 from omnilab.crypto.keyed_digest import keyed_digest
-from omnilab.crypto.random import random_text
+from omnilab.crypto.random import ALPHABET, random_text
 from omnilab.crypto.secret import Secret
 
 PREFIX = "omni_"
@@ -20,6 +19,7 @@ _ENVIRONMENTS = {tag: environment for environment, tag in ENVIRONMENT_TAGS.items
 RANDOM_WIDTH = 43
 CHECKSUM_WIDTH = 6
 _HEAD_WIDTH = len("omni_dev_")
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 TOTAL_WIDTH = _HEAD_WIDTH + RANDOM_WIDTH + CHECKSUM_WIDTH
 
 
@@ -35,7 +35,8 @@ class Shape(enum.Enum):
 
 def checksum(text: str) -> str:
     """CRC-32 (as zlib computes it) of the text before it, as 6 base62 characters."""
-    return base62.encode(zlib.crc32(text.encode()), CHECKSUM_WIDTH)
+    number = zlib.crc32(text.encode())
+    return _PAIRS[number // 62**4] + _PAIRS[number // 62**2 % 62**2] + _PAIRS[number % 62**2]
 
 
 def new_client_secret(environment: str) -> Secret:

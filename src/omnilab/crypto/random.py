@@ -6,8 +6,8 @@ import os
 import re
 
 from omnilab.clock import Clock
-from omnilab.crypto import base62
 
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # base62
 _POOL_BYTES = 4096
 _RANDOM_PARTS = re.compile("(.{3})(.)(.{3})(.{12})")
 _VARIANTS = {f"{value:x}": "89ab"[value & 3] for value in range(16)}
@@ -24,7 +24,7 @@ def random_text(width: int) -> str:
     text = ""
     while len(text) < width:
         # Bytes from 248 = 4 × 62 on are thrown away: kept, they would make eight characters likelier than the others.
-        text += "".join(base62.ALPHABET[byte % 62] for byte in os.urandom(2 * width) if byte < 248)
+        text += "".join(ALPHABET[byte % 62] for byte in os.urandom(2 * width) if byte < 248)
     return text[:width]
 
 

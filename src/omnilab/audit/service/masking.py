@@ -23,16 +23,19 @@ def masked(record: AuditRecord) -> AuditRecord:
         quoted = [record.caller_request_id, *record.details.values()]
         if not any(isinstance(value, str) and looks_like_credential(value) for value in quoted):
             return record
-    changes: dict[str, object] = {name: _quoted(getattr(record, name)) for name in _QUOTES}
-    if record.expected and looks_like_credential(record.expected):
+    changes: dict[str, object] = {}
+    for name in _QUOTES:
+        value = getattr(record, name)
+        if value is not None and (shown := _quoted(value)) != value:
+            changes[name] = shown
+    if record.expected and _looks_like_credential(record.expected):
         changes["expected"] = mask(record.expected)
-    changes["details"] = {name: _masked(value) for name, value in record.details.items()}
-    return msgspec.structs.replace(record, **changes)
+    if record.details:
+        changes["details"] = {name: _masked(value) for name, value in record.details.items()}
+    return msgspec.structs.replace(record, **changes) if changes else record
 
 
-def _quoted(value: str | None) -> str | None:
-    if value is None:
-        return None
+def _quoted(value: str) -> str:
     return _excerpt(value) if len(value) <= _QUOTED_CHARACTERS else excerpt(value, _QUOTED_CHARACTERS)
 
 
@@ -42,4 +45,5 @@ def _masked(value: object) -> object:
 
 # Refusals say few different things, and masking one text costs as much as hashing three secrets.
 _mask = lru_cache(1024)(mask)
+_looks_like_credential = lru_cache(1024)(looks_like_credential)
 _excerpt = lru_cache(1024)(partial(excerpt, characters=_QUOTED_CHARACTERS))

@@ -103,7 +103,8 @@ class TokenService:
         What the quota says goes to `answer_headers`, for refusals after it too. Raises TokenRefusedError, LimitError
         or UnavailableError; `subject` is set once the secret has proved right.
         """
-        client, secret = self._known(request) or await self._authenticate(request)
+        digests = self._digests(request)
+        client, secret = self._known(request, digests) or await self._authenticate(request, digests)
         now_ms = self._clock.now_ms()
         try:
             decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
@@ -122,7 +123,7 @@ class TokenService:
 
     async def authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
         """Who asks, for the calls about a token that is there already: proof and standing as for a new one."""
-        client, secret = await self._authenticate(request)
+        client, secret = await self._authenticate(request, self._digests(request))
         now_ms = self._clock.now_ms()
         try:
             decide_standing(request, client, secret, now_ms=now_ms, token_url_of=self._issuer.token_url_of)
@@ -142,7 +143,7 @@ class TokenService:
             expected="a backend: neither Origin nor Sec-Fetch-Site",
             found="a browser's header",
         )
-        found = await self._find(request)
+        found = await self._find(self._digests(request))
         if found is not None:
             client, secret = found
             refusal.subject = subject_of(client, secret)
@@ -150,29 +151,33 @@ class TokenService:
                 await self._tripwire.mark_exposed(_touched(client, secret), request_id=request.request_id)
         raise refusal
 
-    def _known(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry] | None:
+    def _digests(self, request: TokenRequest) -> list[tuple[str, bytes]]:
+        """By client id, of each reading of the credential: made whether the client exists or not."""
+        pepper = self._issuer.pepper
+        return [(client_id, secret_digest(pepper, client_id, text.reveal())) for client_id, text in request.presented]
+
+    def _known(self, request: TokenRequest, digests: list[tuple[str, bytes]]) -> tuple[ClientEntry, SecretEntry] | None:
         """The usual case at once: one reading of the credential, right and in memory. None says nothing."""
-        if len(request.presented) != 1:
+        if len(digests) != 1:
             return None
-        client_id, secret = request.presented[0]
-        digest = secret_digest(self._issuer.pepper, client_id, secret.reveal())
+        client_id, digest = digests[0]
         found = self._snapshot.known_credential(client_id, digest)
         if found is not None:
             self._quotas.authenticated(request.address_group, client_id)
         return found
 
-    async def _authenticate(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry]:
-        found = await self._find(request)
+    async def _authenticate(
+        self, request: TokenRequest, digests: list[tuple[str, bytes]]
+    ) -> tuple[ClientEntry, SecretEntry]:
+        found = await self._find(digests)
         if found is None:
             await self._refuse_credential(request)
         self._quotas.authenticated(request.address_group, found[0].client_id)
         return found
 
-    async def _find(self, request: TokenRequest) -> tuple[ClientEntry, SecretEntry] | None:
-        """Whose credential it is. The digest is made and looked for whether the client exists or not."""
-        pepper = self._issuer.pepper
-        for client_id, secret in request.presented:
-            digest = secret_digest(pepper, client_id, secret.reveal())
+    async def _find(self, digests: list[tuple[str, bytes]]) -> tuple[ClientEntry, SecretEntry] | None:
+        """Whose credential it is. A digest is looked for whether its client exists or not."""
+        for client_id, digest in digests:
             found = await self._snapshot.find_credential(client_id, digest)
             if found is not None:
                 return found
