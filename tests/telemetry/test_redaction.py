@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 import itertools
+import random
+import re
 import string
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import omnilab
 from omnilab.clock import SystemClock
 from omnilab.crypto.client_secret import new_client_secret
 from omnilab.crypto.random import RequestIds, new_id
 from omnilab.telemetry.redaction import MASK, excerpt, is_secret_name, looks_like_credential, mask, mask_shapes
 
+KINDS = ("bkg_", "chn_", "cli_", "fbk_", "hof_", "key_", "sec_", "ten_")
 BASE62 = string.ascii_letters + string.digits
 TOKEN = (
     "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUiLCJzdWIiOiJjbGlfMSJ9"
@@ -112,6 +117,36 @@ def test_our_own_ids_are_neither_refused_nor_masked() -> None:
         for value in (new_id("cli_"), new_id("sec_"), new_id("bkg_"), new_id("ten_"), ids()):
             assert not looks_like_credential(value)
             assert mask(f"client {value} was refused") == f"client {value} was refused"
+
+
+@given(st.sampled_from(KINDS), st.text(BASE62, min_size=19, max_size=19), st.integers(0, 19))
+def test_an_id_of_ours_that_holds_by_chance_what_a_token_begins_with_is_an_id(kind: str, text: str, at: int) -> None:
+    own = f"{kind}{text[:at]}eyJ{text[at:]}"
+    assert not looks_like_credential(own)
+    for around in ("{}", "client {} was refused", "It was {}.", "{}/{}", '"{}"'):
+        sentence = around.format(own, own)
+        assert mask(sentence) == sentence
+    for longer in (f"{own}x", f"{own}.{own}", f"{own}.x", f"{own}-x", f"x{own}"):
+        if at < 10:  # what follows "eyJ" is long enough for a token's beginning
+            assert MASK in mask(longer)
+
+
+@given(st.text(f"{BASE62}_-", max_size=30))
+def test_a_token_is_found_behind_any_other_characters(before: str) -> None:
+    assert looks_like_credential(before + TOKEN)
+    assert looks_like_credential(before + TOKEN[:13])
+
+
+def test_random_ids_of_others_are_not_refused_for_three_characters() -> None:
+    chance = random.Random(1)
+    texts = ["".join(chance.choices(f"{BASE62}_-", k=18)) for _ in range(20_000)]
+    refused = [text for text in texts if looks_like_credential(f"eyJ{text}")]
+    assert len(refused) < 20  # one in ten thousand of those that begin so; refused for every one would be all
+
+
+def test_every_kind_of_id_is_known() -> None:
+    source = "".join(path.read_text() for path in Path(omnilab.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r'new_id\("(\w+)"\)', source)) == set(KINDS)
 
 
 @given(st.integers(0, 40), st.integers(0, 3))

@@ -49,7 +49,7 @@ _SCHEME = r"\b(bearer|basic)(?:\s|%20|\+)+[^\s,;\"'<>]{6,}"
 _SECRET_SHAPE = re.compile(_SECRET, re.IGNORECASE)
 # To refuse a value takes more than to mask it: a label such as "omni_stg_frontend" is no secret.
 _WHOLE_SECRET = re.compile(_SECRET.replace("{6,}", "{16,}"), re.IGNORECASE)
-_JWT_SHAPE = re.compile(_JWT)
+_JWT_BEGINNING = re.compile(r"(?=(eyJ[0-9A-Za-z_-]{10,13}))")
 # What is masked begins where the run of its characters does: a random secret may hold "eyJ" by chance, and what stands
 # before it is as secret.
 _JWT_IN_A_RUN = re.compile(rf"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]*{_JWT}")
@@ -65,8 +65,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Of longer texts no more is read for an excerpt, and the run at that end is dropped, for it may be half a credential.
 _EXCERPT_READS = 4096
 _LAST_RUN = re.compile(r"[0-9A-Za-z_+/=%.~-]*\Z")
-# Our own ids are random too, but public: `<kind>_` and 22 characters of base62.
-_OWN_ID = re.compile(r"(?:ten|cli|sec|key|bkg|rec|msg)_[0-9A-Za-z]{22}")
+# Our own ids are random too, but public: `<kind>_` and 22 characters of base62. One in twelve thousand holds "eyJ".
+_OWN_ID = re.compile(r"(?:bkg|chn|cli|fbk|hof|key|sec|ten)_[0-9A-Za-z]{22}")
 
 
 def _base64_marks(text: bytes) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ def looks_like_credential(text: str) -> bool:
 
 
 def _looks_so(text: str) -> bool:
-    if "eyJ" in text and _JWT_SHAPE.search(text):
-        return True
+    if "eyJ" in text and any(_begins_json(match[1]) for match in _JWT_BEGINNING.finditer(text)):
+        return not _OWN_ID.fullmatch(text)
     lowered = text.lower()
     if "omni" in lowered and _WHOLE_SECRET.search(lowered):
         return True
@@ -143,7 +143,7 @@ def _masked(text: str) -> str:
 def _masked_shapes(text: str) -> str:
     text = _PEM.sub(f"{MASK} private key", text)
     text = _SECRET_SHAPE.sub(_mask_secret, text)
-    text = _JWT_IN_A_RUN.sub(MASK, text)
+    text = _JWT_IN_A_RUN.sub(lambda match: match.group() if _is_own_id(match) else MASK, text)
     text = _SCHEME_SHAPE.sub(rf"\1 {MASK}", text)
     return _RUN.sub(_mask_random_run, text)
 
@@ -161,6 +161,18 @@ def _authorization_value(text: str) -> bool:
 def _percent_decoded(text: str) -> str:
     """With percent-encoding taken off; twice, for a value may have gone through two libraries."""
     return unquote(unquote(text))
+
+
+def _begins_json(encoded: str) -> bool:
+    """Whether `eyJ`, which is `{"`, goes on as text: of random ids that hold these three characters one in four hundred
+    does at most, and ids with them are not rare (one in thirty thousand of 21 random characters)."""
+    decoded = base64.urlsafe_b64decode(encoded[: len(encoded) // 4 * 4]).decode("latin-1")
+    return decoded.isascii() and decoded.isprintable()
+
+
+def _is_own_id(match: re.Match[str]) -> bool:
+    """Whether what could be a token is an id of ours, perhaps at the end of a sentence."""
+    return _OWN_ID.fullmatch(match.group().removesuffix(".")) is not None
 
 
 def _mask_secret(match: re.Match[str]) -> str:
