@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import itertools
 import json
 import os
 import signal
@@ -76,23 +75,22 @@ def test_a_worker_that_hangs_is_replaced_and_with_it_goes_its_turn_to_write(
         stop_while_it_writes(pid, omnilab.directory / ".omnilab/omnilab.db.write")
         with httpx.Client(base_url=server.url, timeout=90, trust_env=False) as http:
             assert http.get("/healthz").status_code == 200  # it waited at the socket
-        assert cut.result() > 0
+        cut.result()
         assert pid not in server.worker_pids()
         assert server.token(client)
         assert server.log.count("worker_hangs") == 1
 
 
-def ask_until_cut(server: Server, client: Credentials) -> int:
-    """How many answers it was until the connection broke."""
+def ask_until_cut(server: Server, client: Credentials) -> None:
+    """Ask for tokens until the connection breaks."""
     with httpx.Client(base_url=server.url, timeout=90, trust_env=False) as http:
         body = {"client_id": client.client_id, "client_secret": client.client_secret, "audience": client.audience}
-        for count in itertools.count():
+        while True:
             try:
                 answer = http.post("/v1/oauth:token", json=body | {"grant_type": "client_credentials"})
             except httpx.TransportError:
-                return count
+                return
             assert answer.status_code in (200, 429), answer.text  # both leave a record
-    raise AssertionError
 
 
 def stop_while_it_writes(worker: int, turn: Path) -> None:
