@@ -119,6 +119,7 @@ def test_our_own_ids_are_neither_refused_nor_masked() -> None:
             assert mask(f"client {value} was refused") == f"client {value} was refused"
 
 
+@example("cli_", "hbGciOiJFUzI1NiIsIn", 0)
 @given(st.sampled_from(KINDS), st.text(BASE62, min_size=19, max_size=19), st.integers(0, 19))
 def test_an_id_of_ours_that_holds_by_chance_what_a_token_begins_with_is_an_id(kind: str, text: str, at: int) -> None:
     own = f"{kind}{text[:at]}eyJ{text[at:]}"
@@ -135,6 +136,13 @@ def test_an_id_of_ours_that_holds_by_chance_what_a_token_begins_with_is_an_id(ki
 def test_a_token_is_found_behind_any_other_characters(before: str) -> None:
     assert looks_like_credential(before + TOKEN)
     assert looks_like_credential(before + TOKEN[:13])
+
+
+@pytest.mark.parametrize("header", ['{"typ":"JWT",\r\n "alg":"HS256"}', '{"alg":\n\t"ES256"}', '{"kid" : "key_1"}'])
+def test_a_token_is_one_however_its_header_is_laid_out(header: str) -> None:
+    encoded = base64.urlsafe_b64encode(header.encode()).decode().rstrip("=")
+    assert looks_like_credential(f"{encoded}.e30.c2lnbmF0dXJl")
+    assert looks_like_credential(encoded[:13])
 
 
 def test_random_ids_of_others_are_not_refused_for_three_characters() -> None:

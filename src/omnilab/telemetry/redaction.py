@@ -50,6 +50,7 @@ _SECRET_SHAPE = re.compile(_SECRET, re.IGNORECASE)
 # To refuse a value takes more than to mask it: a label such as "omni_stg_frontend" is no secret.
 _WHOLE_SECRET = re.compile(_SECRET.replace("{6,}", "{16,}"), re.IGNORECASE)
 _JWT_BEGINNING = re.compile(r"(?=(eyJ[0-9A-Za-z_-]{10,13}))")
+_JSON_TEXT = re.compile(rb"[\t\n\r -~]*")
 # What is masked begins where the run of its characters does: a random secret may hold "eyJ" by chance, and what stands
 # before it is as secret.
 _JWT_IN_A_RUN = re.compile(rf"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]*{_JWT}")
@@ -166,8 +167,8 @@ def _percent_decoded(text: str) -> str:
 def _begins_json(encoded: str) -> bool:
     """Whether `eyJ`, which is `{"`, goes on as text: of random ids that hold these three characters one in four hundred
     does at most, and ids with them are not rare (one in thirty thousand of 21 random characters)."""
-    decoded = base64.urlsafe_b64decode(encoded[: len(encoded) // 4 * 4]).decode("latin-1")
-    return decoded.isascii() and decoded.isprintable()
+    decoded = base64.urlsafe_b64decode(encoded[: len(encoded) // 4 * 4])
+    return _JSON_TEXT.fullmatch(decoded) is not None
 
 
 def _is_own_id(match: re.Match[str]) -> bool:
