@@ -181,6 +181,19 @@ def test_a_stop_answers_what_is_still_on_its_way() -> None:
     assert b"connection: close" in said
 
 
+def test_a_connection_that_was_accepted_in_the_moment_of_a_stop_is_part_of_it() -> None:
+    async def conversation(_: asyncio.StreamReader, __: asyncio.StreamWriter, server: Server) -> bytes:
+        server.draining = True
+        reader, writer = await asyncio.open_connection(*server_address(server))
+        writer.write(REQUEST)
+        said = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return said
+
+    assert b"connection: close" in talk(conversation)
+
+
 def test_a_stop_ends_a_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
 

@@ -76,7 +76,7 @@ async def said(kind: type[Connection], steps: Sequence[tuple[bytes, bool]]) -> l
         request.answer(200, b"", [], b"ok")
         scope["path"] = scope["headers"] = None  # an application may do with it what it likes
 
-    host = SimpleNamespace(app=app, date=b"", running=0, connections=set())
+    host = SimpleNamespace(app=app, date=b"", draining=False, running=0, connections=set())
     connection = kind(cast("Any", host), asyncio.get_running_loop())
     connection.connection_made(cast("asyncio.BaseTransport", transport))
     for piece, answered in (*steps, (b"", True)):

@@ -23,6 +23,7 @@ import pytest
 from tests.harness import Credentials, Omnilab, Server, free_port
 
 LOAD_CONNECTIONS = 40
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +199,62 @@ async def _load_until_stopped(
     server.process.send_signal(number)
     await asyncio.gather(*callers)
     return seen
+
+
+def test_a_stop_while_the_worker_starts_answers_who_waits(installed: tuple[Omnilab, Credentials]) -> None:
+    omnilab, _ = installed
+    server = omnilab.start(workers=2)
+    callers = [connected_when_it_listens(omnilab.port)]
+    callers += [socket.create_connection(("127.0.0.1", omnilab.port), timeout=20) for _ in range(20)]
+    for caller in callers:
+        caller.sendall(HEALTH)
+    server.process.send_signal(signal.SIGTERM)
+    for caller in callers:
+        with caller:
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(30) == 0
+    server.http.close()
+
+
+def connected_when_it_listens(port: int) -> socket.socket:
+    """A connection of the first moment at which there is a socket; a worker to answer it comes later."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=20)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+def test_a_stop_while_the_worker_starts_and_nobody_waits_is_an_orderly_end(
+    installed: tuple[Omnilab, Credentials],
+) -> None:
+    omnilab, _ = installed
+    server = omnilab.start(workers=2)
+    until(lambda: len(server.worker_pids()) == 2)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(30) == 0
+    assert "Traceback" not in server.log
+    server.http.close()
+
+
+def test_a_stop_answers_who_waits_for_a_worker_that_is_not_there(installed: tuple[Omnilab, Credentials]) -> None:
+    """A worker that was killed again and again is replaced ever later, and a stop may come before that."""
+    omnilab, _ = installed
+    server = omnilab.start()
+    server.wait_until_ready()
+    for _ in range(4):
+        until(lambda: bool(server.worker_pids()))
+        [pid] = server.worker_pids()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda gone=pid: gone not in server.worker_pids())
+    with socket.create_connection(("127.0.0.1", omnilab.port), timeout=20) as caller:
+        caller.sendall(HEALTH)
+        server.process.send_signal(signal.SIGTERM)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(30) == 0
+    server.http.close()
 
 
 def test_a_running_request_is_waited_for_and_a_second_signal_is_not(installed: tuple[Omnilab, Credentials]) -> None:

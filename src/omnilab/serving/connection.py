@@ -52,6 +52,7 @@ class Host(Protocol):
 
     app: ASGIApp
     date: bytes
+    draining: bool
     running: int
     connections: set[Connection]
 
@@ -87,6 +88,8 @@ class Connection(asyncio.Protocol):
         self._host.connections.add(self)
         self.template = scope_of(self._transport)
         self.deadline = self._loop.time() + IDLE_SECONDS
+        if self._host.draining:
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's shape
         self._host.connections.discard(self)

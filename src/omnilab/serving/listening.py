@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from omnilab.errors import ProvisioningError, UnavailableError
 
 BACKLOG = 2048
+# After a stop, for handshakes that have begun to come to their end: only then does the backlog hold all it will.
+BACKLOG_SECONDS = 0.1
 # A parent killed with -9 takes its workers with it, but the kernel needs a moment to free their sockets.
 _PREDECESSOR_SECONDS = 1.0
 _SO_ATTACH_FILTER = 26
@@ -70,6 +72,12 @@ class Listeners:
             each.close()
         if self._claim is not None:
             self._claim.close()
+
+
+def waiting_at(listener: socket.socket) -> int:
+    """How many connections are in the backlog. Linux tells it of a listening socket in TCP_INFO's `tcpi_unacked`."""
+    waiting: int = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28), 24)[0]
+    return waiting
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, Address]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable
 from email.utils import formatdate
 
 from starlette.types import ASGIApp
 
 from omnilab.serving.connection import Connection
+from omnilab.serving.listening import BACKLOG, BACKLOG_SECONDS, waiting_at
 
-# For handshakes that have begun to come to their end: only then does the backlog hold all that will be in it.
-BACKLOG_SECONDS = 0.1
-_BACKLOG = 2048
 # A worker that has no file left to open accepts nothing, and stops all the same.
 _BACKLOG_LOOKS = 100
 _LOOK_AGAIN_SECONDS = 0.02
@@ -22,18 +19,25 @@ LOOK_SECONDS = 1.0  # at deadlines and the clock
 
 
 class Server:
-    """Serves an ASGI application on a listening socket. Connections read `app`, `date`, `running`, `connections`."""
+    """Serves an ASGI application on a listening socket. For what connections read of it see `connection.Host`."""
 
     def __init__(
-        self, app: ASGIApp, *, drain_seconds: float = 30.0, each_second: Callable[[], None] = lambda: None
+        self,
+        app: ASGIApp,
+        *,
+        stopping: asyncio.Event | None = None,
+        drain_seconds: float = 30.0,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
+        """stopping: set from outside instead of by `stop`, from before there is a server on."""
         self.app = app
         self.connections: set[Connection] = set()
         self.running = 0  # requests that are being answered, also those whose client has gone
         self.date = b""
+        self.draining = False
         self._drain_seconds = drain_seconds
         self._each_second = each_second
-        self._stopping = asyncio.Event()
+        self._stopping = stopping or asyncio.Event()
 
     def stop(self) -> None:
         """Begin to stop; `serve` returns when everything is answered or the time to drain is over."""
@@ -43,13 +47,13 @@ class Server:
         """Accept and answer until `stop`."""
         loop = asyncio.get_running_loop()
         clock = loop.create_task(self._keep_time(loop))
-        server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=_BACKLOG)
+        server = await loop.create_server(lambda: Connection(self, loop), sock=listener, backlog=BACKLOG)
         try:
             ready()
             await self._stopping.wait()
             await asyncio.sleep(BACKLOG_SECONDS)
             for _ in range(_BACKLOG_LOOKS):
-                if not _waiting_to_be_accepted(listener):
+                if not waiting_at(listener):
                     break
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         finally:
@@ -58,11 +62,14 @@ class Server:
             clock.cancel()
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.draining = True
         for connection in list(self.connections):
             connection.shutdown()
         patience = loop.time() + self._drain_seconds
-        while (self.connections or self.running) and loop.time() < patience:  # noqa: ASYNC110 - they end in many ways
+        while True:  # they end in many ways; and what was accepted last becomes a connection only now
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            if not (self.connections or self.running) or loop.time() >= patience:
+                break
         for connection in list(self.connections):
             connection.abort()
 
@@ -76,9 +83,3 @@ class Server:
                 connection.overdue()
             self._each_second()
             await asyncio.sleep(LOOK_SECONDS)
-
-
-def _waiting_to_be_accepted(listener: socket.socket) -> int:
-    """How many connections are in the backlog. Linux tells it of a listening socket in TCP_INFO's `tcpi_unacked`."""
-    waiting: int = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28), 24)[0]
-    return waiting

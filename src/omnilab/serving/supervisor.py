@@ -20,7 +20,7 @@ from types import FrameType
 import msgspec
 import structlog
 
-from omnilab.serving.listening import Listeners
+from omnilab.serving.listening import Listeners, waiting_at
 from omnilab.serving.pulse import Pulse
 from omnilab.serving.worker import DEFECT, Post, Report, work
 from omnilab.settings import Settings
@@ -150,7 +150,7 @@ class Supervisor:
             # A terminal sends these to the whole group; only the parent decides what they mean.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
             for other, listener in enumerate(self._listeners.sockets):
                 if other != number:
                     listener.close()
@@ -176,12 +176,14 @@ class Supervisor:
             self._give_up_or_note(report)
             return
         worker.ready = True
-        if not self._announced and all(each.ready for each in self._workers):
+        if not (self._announced or self._stopping) and all(each.ready for each in self._workers):
             self._announced = True
             self._on_ready()
 
     def _give_up_or_note(self, report: Report) -> None:
         """A first start that fails ends everything, with the reason; a later one is tried again."""
+        if self._stopping:
+            return
         if self._announced:
             log.error("worker_cannot_start", code=report.code, reason=report.message)
             return
@@ -237,6 +239,9 @@ class Supervisor:
         self._stopping = True
         self._kill_at = time.monotonic() + self._settings.drain_seconds + _GRACE_SECONDS
         self._listeners.refuse_newcomers()
+        for worker, listener in zip(self._workers, self._listeners.sockets, strict=True):
+            if not worker.pid and self._failure is None and waiting_at(listener):
+                self._start(worker)  # for those alone who wait
         # Each worker now holds its socket alone: when it has taken the last waiting connection, the socket is gone.
         self._listeners.close()
         self._kill(signal.SIGTERM)

@@ -20,6 +20,7 @@ import uvloop
 
 from omnilab.app import create_app, open_platform
 from omnilab.errors import OmniLabError, UnavailableError
+from omnilab.serving.listening import BACKLOG_SECONDS, waiting_at
 from omnilab.serving.pulse import Pulse
 from omnilab.serving.server import Server
 from omnilab.settings import Settings
@@ -57,8 +58,35 @@ class Post:
             os.write(self.report_to, msgspec.json.encode(report) + b"\n")
 
 
+class _Stop:
+    """SIGTERM, heard from a worker's first moment on: connections wait at its socket before it can answer them.
+
+    Asked to stop while it starts, a worker goes on if somebody waits, answers them, and ends; else it ends at once.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.asked = asyncio.Event()
+        self._listener = listener
+        self._starting = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGTERM, self._ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by the parent, before the fork
+
+    def started(self) -> None:
+        """From here on the server stops by itself."""
+        self._starting = None
+
+    def _ask(self) -> None:
+        self.asked.set()
+        self._loop.call_later(BACKLOG_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._starting is not None and not waiting_at(self._listener):
+            self._starting.cancel()
+
+
 def work(settings: Settings, post: Post) -> int:
-    """Serve until SIGTERM; returns the exit code."""
+    """Serve until SIGTERM; returns the exit code. SIGTERM is to be blocked until then."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     if settings.database_url.startswith("sqlite:"):
         one_thread_a_connection()  # the loop's thread reads, the writer's writes
@@ -70,10 +98,13 @@ def work(settings: Settings, post: Post) -> int:
         words = error.reason if unavailable else error.detail
         post.report(Report(code=error.code, message=mask(words), refused=not unavailable))
         return CANNOT_START
+    except asyncio.CancelledError:
+        return 0
 
 
 async def _serve(settings: Settings, post: Post) -> int:
     gc.disable()  # all that is loaded now stays, and walking through it again and again took a fifth of the time
+    stop = _Stop(post.listener)
     platform = await open_platform(settings)
     try:
         await platform.start_serving()
@@ -81,8 +112,8 @@ async def _serve(settings: Settings, post: Post) -> int:
         if settings.metrics_port is not None:
             await _serve_metrics(metrics, settings.metrics_host, settings.metrics_port)
         beat = partial(post.pulse.beat, post.number)
-        server = Server(app, drain_seconds=settings.drain_seconds, each_second=beat)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+        server = Server(app, stopping=stop.asked, drain_seconds=settings.drain_seconds, each_second=beat)
+        stop.started()
         await server.serve(post.listener, ready=lambda: _ready(post))
     finally:
         await platform.close()
