@@ -62,8 +62,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering", "_body", "_declared", "_draining", "_expects", "_head_bytes", "_headers", "_host", "_known_bytes",
-        "_known_head", "_known_scope", "_loop", "_parser", "_receiving", "_transport", "_url", "_waiting",
-        "_writing_paused", "deadline", "deaf", "template",
+        "_known_head", "_known_notes", "_known_scope", "_loop", "_parser", "_receiving", "_transport", "_url",
+        "_waiting", "_writing_paused", "deadline", "deaf", "template",
     )  # fmt: skip
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._known_head = b""
         self._known_bytes = -1
         self._known_scope: dict[str, Any] = {}
+        self._known_notes: dict[str, Any] = {}
         # Nothing more is read of this connection: its last request is here, or it is broken.
         self.deaf = False
         self.deadline = _NEVER
@@ -216,10 +217,11 @@ class Connection(asyncio.Protocol):
         if request is not None and len(data) == body_at + self._declared and not self._expects:
             self._known_head, self._known_bytes = data[:body_at], len(data)
             self._known_scope = request.scope | _NO_REQUEST
+            self._known_notes = request.notes = {}
 
     def _hand_over_known(self, data: bytes) -> None:
         request = Request(self, data[len(self._known_head) :], last=False)
-        request.address_as(self._known_scope)
+        request.address_as(self._known_scope, self._known_notes)
         self._take(request)
 
     def _answer(self, request: Request) -> None:

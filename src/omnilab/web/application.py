@@ -98,17 +98,22 @@ class Application:
         self._simulate = parts.simulate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-            return
-        if scope["type"] == "lifespan":
-            await self._pages(scope, receive, send)
+        if scope["type"] != "http":
+            await self._begin_or_close(scope, receive, send)
             return
         started = self._clock.monotonic()
         exchange = Exchange(scope, receive, send, request_id=self._ids())
-        route = self._routes.find(scope.get("raw_path") or scope["path"].encode())
+        route = exchange.route or self._routes.find(scope.get("raw_path") or scope["path"].encode())
         try:
-            await self._serve(exchange, route)
+            operation = exchange.operation or self._judge_head(exchange, route)
+            if operation is None:
+                await self._serve_page(exchange)
+            else:
+                if self._simulate is not None:
+                    await self._simulate(exchange)
+                if operation.protected:
+                    exchange.caller = await self._gate.admit(exchange, operation)
+                await operation.handler(exchange)
         except OmniLabError as error:
             await self._refuse(exchange, route, error)
         except ClientGoneError:
@@ -120,21 +125,24 @@ class Application:
             for observer in self._observers:
                 observer.observe(exchange, duration)
 
-    async def _serve(self, exchange: Exchange, route: Route | None) -> None:
+    async def _begin_or_close(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._pages(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    def _judge_head(self, exchange: Exchange, route: Route | None) -> Operation | None:
+        """What a head that is seen for the first time asks for; None: a page, or nothing."""
         self._addresses.apply(exchange)
         if route is None:
-            await self._serve_page(exchange)
-            return
+            return None
         exchange.path = route.path
         if not route.any_host:
             exchange.host_tenant = self._hosts.tenant_of(exchange.header(b"host"))
         exchange.caller_request_id = _caller_request_id(exchange)
-        operation = exchange.operation = route.operation(exchange.method)
-        if self._simulate is not None:
-            await self._simulate(exchange)
-        if operation.protected:
-            exchange.caller = await self._gate.admit(exchange, operation)
-        await operation.handler(exchange)
+        operation = route.operation(exchange.method)
+        exchange.keep_head(route, operation)
+        return operation
 
     async def _serve_page(self, exchange: Exchange) -> None:
         exchange.host_tenant = self._hosts.tenant_of(exchange.header(b"host"))

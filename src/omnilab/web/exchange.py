@@ -7,9 +7,9 @@ been judged, and that the body is never longer than asked for. Made for the hot 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from omnilab.errors import RequestError, Subject
 
 if TYPE_CHECKING:
     from omnilab.web.operation import Operation
+    from omnilab.web.routing import Route
 
 BODY_LIMIT_BYTES = 16_384
 
@@ -28,7 +29,10 @@ _NO_EXTENSIONS: dict[str, Any] = {}
 
 
 class WholeRequest(Protocol):
-    """What our own server offers beside ASGI's messages: the body at once, and an answer in one call."""
+    """What our own server offers beside ASGI's messages: the body at once, an answer in one call, and notes that are
+    there again when the connection repeats this request's head; None where nothing may be kept."""
+
+    notes: dict[str, Any] | None
 
     def whole_body(self) -> bytes: ...
 
@@ -39,14 +43,29 @@ class ClientGoneError(Exception):
     """The client closed the connection before its request was read; there is nobody to answer."""
 
 
+class Head(NamedTuple):
+    """What a connection and the head of a request tell, as `Exchange` has it; nothing of the request itself."""
+
+    route: Route | None
+    operation: Operation | None
+    scheme: str
+    path: str
+    header: Callable[[bytes], bytes | None]
+    address: str
+    address_group: str
+    host_tenant: str | None
+    caller_request_id: str | None
+
+
 class Exchange:
     """A request with its answer. Made by `Application`, used by one task.
 
     address: the caller's address (the peer, or what trusted proxies forwarded); address_group: the same for
-    counting (an IPv6 address counts by its /64). host_tenant: the tenant key of the host, None on the platform's
-    host. caller: what the gate made of the access token. subject: whose request it proved to be. extra_headers:
-    headers that any later answer carries, a refusal too. status and code: of the answer, once it is made; code is
-    the public code of a refusal.
+    counting (an IPv6 address counts by its /64). header: the header of a lower-case name, or None; raises
+    RequestError when it came more than once, for which one counts would be a guess. host_tenant: the tenant key of the
+    host, None on the platform's host. route and operation: what it asks for, once its head is judged. caller: what the
+    gate made of the access token. subject: whose request it proved to be. extra_headers: headers that any later answer
+    carries, a refusal too. status and code: of the answer, once it is made; code is the public code of a refusal.
     """
 
     __slots__ = (
@@ -66,6 +85,7 @@ class Exchange:
         "query_string",
         "receive",
         "request_id",
+        "route",
         "scheme",
         "scope",
         "send",
@@ -78,28 +98,42 @@ class Exchange:
         self.receive = receive
         self.send = send
         self.request_id = request_id
-        self.caller_request_id: str | None = None
-        self.address = ""
-        self.address_group = ""
-        self.scheme: str = scope["scheme"]
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
-        self.host_tenant: str | None = None
-        self.operation: Operation | None = None
         self.caller: Any = None
         self.subject: Subject | None = None
         self.extra_headers: list[Header] = []
         self.status = 0
         self.code = ""
-        headers: list[Header] = scope["headers"]
-        by_name = dict(headers)
-        #: The header of this lower-case name, or None. Raises RequestError when it came more than once: which one
-        #: counts would be a guess.
-        self.header = by_name.get if len(by_name) == len(headers) else partial(_only, headers)
         self._body: bytes | None = None
         # The server's own request, where the server is ours: it has the whole body, and takes a whole answer.
         self._whole: WholeRequest | None = scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
+        head = _unjudged(scope) if self._whole is None or not self._whole.notes else self._whole.notes["head"]
+        self.route: Route | None = head.route
+        self.operation: Operation | None = head.operation
+        self.scheme: str = head.scheme
+        self.path: str = head.path
+        self.header: Callable[[bytes], bytes | None] = head.header
+        self.address: str = head.address
+        self.address_group: str = head.address_group
+        self.host_tenant: str | None = head.host_tenant
+        self.caller_request_id: str | None = head.caller_request_id
+
+    def keep_head(self, route: Route, operation: Operation) -> None:
+        """The head is judged: it asks for this, and so does the next request of this connection that repeats it."""
+        self.route, self.operation = route, operation
+        if self._whole is not None and self._whole.notes is not None:
+            self._whole.notes["head"] = Head(
+                route,
+                operation,
+                self.scheme,
+                self.path,
+                self.header,
+                self.address,
+                self.address_group,
+                self.host_tenant,
+                self.caller_request_id,
+            )
 
     def headers(self, name: bytes) -> list[bytes]:
         """All values of a header that may repeat, in order."""
@@ -172,6 +206,14 @@ def _only(headers: list[Header], name: bytes) -> bytes | None:
             found="several",
         )
     return values[0] if values else None
+
+
+def _unjudged(scope: Scope) -> Head:
+    """The head of a request as it came, before anything is made of it."""
+    headers: list[Header] = scope["headers"]
+    by_name = dict(headers)
+    header = by_name.get if len(by_name) == len(headers) else partial(_only, headers)
+    return Head(None, None, scope["scheme"], scope["path"], header, "", "", None, None)
 
 
 def _head(content_type: bytes, headers: Sequence[Header]) -> list[Header]:
