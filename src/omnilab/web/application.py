@@ -103,7 +103,7 @@ class Application:
             return
         started = self._clock.monotonic()
         exchange = Exchange(scope, receive, send, request_id=self._ids())
-        route = exchange.route or self._routes.find(scope.get("raw_path") or scope["path"].encode())
+        route = self._routes.find(scope.get("raw_path") or scope["path"].encode())
         try:
             operation = exchange.operation or self._judge_head(exchange, route)
             if operation is None:
@@ -141,7 +141,7 @@ class Application:
             exchange.host_tenant = self._hosts.tenant_of(exchange.header(b"host"))
         exchange.caller_request_id = _caller_request_id(exchange)
         operation = route.operation(exchange.method)
-        exchange.keep_head(route, operation)
+        exchange.keep_head(operation)
         return operation
 
     async def _serve_page(self, exchange: Exchange) -> None:

@@ -17,7 +17,6 @@ from omnilab.errors import RequestError, Subject
 
 if TYPE_CHECKING:
     from omnilab.web.operation import Operation
-    from omnilab.web.routing import Route
 
 BODY_LIMIT_BYTES = 16_384
 
@@ -46,7 +45,6 @@ class ClientGoneError(Exception):
 class Head(NamedTuple):
     """What a connection and the head of a request tell, as `Exchange` has it; nothing of the request itself."""
 
-    route: Route | None
     operation: Operation | None
     scheme: str
     path: str
@@ -63,7 +61,7 @@ class Exchange:
     address: the caller's address (the peer, or what trusted proxies forwarded); address_group: the same for
     counting (an IPv6 address counts by its /64). header: the header of a lower-case name, or None; raises
     RequestError when it came more than once, for which one counts would be a guess. host_tenant: the tenant key of the
-    host, None on the platform's host. route and operation: what it asks for, once its head is judged. caller: what the
+    host, None on the platform's host. operation: what it asks for, once its head is judged. caller: what the
     gate made of the access token. subject: whose request it proved to be. extra_headers: headers that any later answer
     carries, a refusal too. status and code: of the answer, once it is made; code is the public code of a refusal.
     """
@@ -85,7 +83,6 @@ class Exchange:
         "query_string",
         "receive",
         "request_id",
-        "route",
         "scheme",
         "scope",
         "send",
@@ -109,7 +106,6 @@ class Exchange:
         # The server's own request, where the server is ours: it has the whole body, and takes a whole answer.
         self._whole: WholeRequest | None = scope.get("extensions", _NO_EXTENSIONS).get("omnilab.whole")
         head = _unjudged(scope) if self._whole is None or not self._whole.notes else self._whole.notes["head"]
-        self.route: Route | None = head.route
         self.operation: Operation | None = head.operation
         self.scheme: str = head.scheme
         self.path: str = head.path
@@ -119,12 +115,11 @@ class Exchange:
         self.host_tenant: str | None = head.host_tenant
         self.caller_request_id: str | None = head.caller_request_id
 
-    def keep_head(self, route: Route, operation: Operation) -> None:
+    def keep_head(self, operation: Operation) -> None:
         """The head is judged: it asks for this, and so does the next request of this connection that repeats it."""
-        self.route, self.operation = route, operation
+        self.operation = operation
         if self._whole is not None and self._whole.notes is not None:
             self._whole.notes["head"] = Head(
-                route,
                 operation,
                 self.scheme,
                 self.path,
@@ -213,7 +208,7 @@ def _unjudged(scope: Scope) -> Head:
     headers: list[Header] = scope["headers"]
     by_name = dict(headers)
     header = by_name.get if len(by_name) == len(headers) else partial(_only, headers)
-    return Head(None, None, scope["scheme"], scope["path"], header, "", "", None, None)
+    return Head(None, scope["scheme"], scope["path"], header, "", "", None, None)
 
 
 def _head(content_type: bytes, headers: Sequence[Header]) -> list[Header]:
